@@ -1,0 +1,237 @@
+//! Figures: what rounds of ours and of the floor come to, as a table for people and as JSON for programs.
+
+use crate::load::Measurement;
+use serde_json::{Map, Value, json};
+use std::fmt;
+
+/// A number that a benchmark reports, and how to read it from a round.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name, which ends in the unit.
+    pub name: &'static str,
+    /// Its value in one round.
+    pub of: fn(&Measurement) -> Option<f64>,
+}
+
+/// What a metric should reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// Ours divided by the floor, at most.
+    RatioAtMost(f64),
+    /// Ours, at most.
+    AtMost(f64),
+    /// Ours, at least.
+    AtLeast(f64),
+}
+
+/// One metric over all rounds: medians, as single rounds on a shared machine mean little.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The metric.
+    pub name: &'static str,
+    /// The median of the router's rounds.
+    pub ours: Option<f64>,
+    /// The median of the floor's rounds.
+    pub floor: Option<f64>,
+    /// The quotients of each round and the floor's round beside it.
+    pub ratio: Option<Spread>,
+    /// What it should reach.
+    pub goal: Option<Goal>,
+}
+
+/// The middle and the ends of a few values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The median.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// The result of one benchmark.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// The command that made it.
+    pub benchmark: &'static str,
+    /// What was measured, for people.
+    pub title: String,
+    /// The same for programs, also where it ran.
+    pub setting: Map<String, Value>,
+    /// The name of the floor.
+    pub floor: Option<&'static str>,
+    /// The numbers.
+    pub rows: Vec<Row>,
+}
+
+/// Rounds of ours and of the floor, in the order in which they ran side by side.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    /// The router's.
+    pub ours: Vec<Measurement>,
+    /// The floor's.
+    pub floor: Vec<Measurement>,
+}
+
+impl Rounds {
+    /// The row of one metric.
+    pub fn row(&self, metric: Metric, goal: Option<Goal>) -> Row {
+        let values = |rounds: &[Measurement]| rounds.iter().filter_map(metric.of).collect::<Vec<f64>>();
+        let (ours, floor) = (values(&self.ours), values(&self.floor));
+        let ratios = ours.iter().zip(&floor).filter(|(_, floor)| **floor > 0.0);
+        let ratios = ratios.map(|(ours, floor)| ours / floor).collect();
+        let median = |values| Spread::of(values).map(|spread| spread.median);
+        Row { name: metric.name, ours: median(ours), floor: median(floor), ratio: Spread::of(ratios), goal }
+    }
+}
+
+impl Spread {
+    /// `None` of no values.
+    pub fn of(mut values: Vec<f64>) -> Option<Spread> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
+        Some(Spread { median, min, max })
+    }
+}
+
+impl Row {
+    /// Whether the goal is met; `None` without a goal or a value.
+    pub fn is_met(&self) -> Option<bool> {
+        match self.goal? {
+            Goal::RatioAtMost(most) => Some(self.ratio?.median <= most),
+            Goal::AtMost(most) => Some(self.ours? <= most),
+            Goal::AtLeast(least) => Some(self.ours? >= least),
+        }
+    }
+}
+
+impl Figure {
+    /// One object: the setting and ours at the top, `floor`, `ratio` and `goal` inside.
+    pub fn to_json(&self) -> Value {
+        let mut object = self.setting.clone();
+        object.insert("benchmark".to_owned(), json!(self.benchmark));
+        let collect = |value: fn(&Row) -> Option<Value>| {
+            self.rows.iter().filter_map(|row| Some((row.name.to_owned(), value(row)?))).collect::<Map<_, _>>()
+        };
+        object.extend(collect(|row| row.ours.map(|ours| json!(ours))));
+        if let Some(name) = self.floor {
+            let mut floor = collect(|row| row.floor.map(|floor| json!(floor)));
+            floor.insert("name".to_owned(), json!(name));
+            object.insert("floor".to_owned(), Value::Object(floor));
+            let ratio = collect(|row| row.ratio.map(|ratio| json!(ratio.median)));
+            object.insert("ratio".to_owned(), Value::Object(ratio));
+        }
+        let goals = collect(|row| Some(json!({"wanted": row.goal?.to_string(), "met": row.is_met()})));
+        if !goals.is_empty() {
+            object.insert("goal".to_owned(), Value::Object(goals));
+        }
+        Value::Object(object)
+    }
+
+    /// A few lines for people.
+    pub fn to_table(&self) -> String {
+        let mut lines = vec![self.title.clone(), self.header()];
+        lines.extend(self.rows.iter().map(|row| self.line(row)));
+        lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
+    fn header(&self) -> String {
+        match (self.has_ours(), self.floor) {
+            (true, Some(floor)) => {
+                format!("  {:28}{:>14}{floor:>20}   ours/floor (lowest..highest)", "", "ours")
+            }
+            (true, None) => format!("  {:28}{:>14}", "", "ours"),
+            (false, floor) => format!("  {:28}{:>20}", "", floor.unwrap_or_default()),
+        }
+    }
+
+    fn line(&self, row: &Row) -> String {
+        let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), readable);
+        let mut line = format!("  {:28}", row.name);
+        if self.has_ours() {
+            line += &format!("{:>14}", number(row.ours));
+        }
+        if self.floor.is_some() {
+            line += &format!("{:>20}", number(row.floor));
+        }
+        if let Some(ratio) = row.ratio {
+            line +=
+                &format!("   {:<24}", format!("{:.3} ({:.3}..{:.3})", ratio.median, ratio.min, ratio.max));
+        }
+        match (row.goal, row.is_met()) {
+            (Some(goal), Some(true)) => line += &format!("   goal {goal}: met"),
+            (Some(goal), Some(false)) => line += &format!("   goal {goal}: missed"),
+            (Some(_), None) | (None, _) => {}
+        }
+        line
+    }
+
+    fn has_ours(&self) -> bool {
+        self.rows.iter().any(|row| row.ours.is_some())
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Goal::RatioAtMost(most) => write!(formatter, "ratio <= {most}"),
+            Goal::AtMost(most) => write!(formatter, "<= {}", readable(*most)),
+            Goal::AtLeast(least) => write!(formatter, ">= {}", readable(*least)),
+        }
+    }
+}
+
+/// Two decimals for small numbers, thousands set apart in large ones.
+fn readable(value: f64) -> String {
+    if value.abs() < 1_000.0 {
+        return format!("{value:.2}");
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Latency;
+    use std::time::Duration;
+
+    fn round(operations: u64) -> Measurement {
+        Measurement {
+            operations,
+            elapsed: Duration::from_secs(1),
+            latency: Latency::default(),
+            server_cpu_ns: None,
+            load_cpu_ns: None,
+        }
+    }
+
+    #[test]
+    fn ratio_is_the_median_of_neighbouring_rounds() {
+        let rounds =
+            Rounds { ours: [100, 300, 220].map(round).into(), floor: [100, 100, 200].map(round).into() };
+        let metric = Metric { name: "calls_per_s", of: |round| Some(round.operations as f64) };
+        let row = rounds.row(metric, Some(Goal::RatioAtMost(1.2)));
+        assert_eq!((row.ours, row.floor), (Some(220.0), Some(100.0)));
+        assert_eq!(row.ratio, Some(Spread { median: 1.1, min: 1.0, max: 3.0 }));
+        assert_eq!(row.is_met(), Some(true));
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(readable(12.345), "12.35");
+        assert_eq!(readable(1_234_567.4), "1,234,567");
+        assert_eq!(readable(1_000.0), "1,000");
+    }
+}

@@ -1,0 +1,192 @@
+//! The command line: what may be said, and the help that says it.
+
+use std::path::PathBuf;
+
+use bondy_node::config::{Request, Setting};
+use clap::{Args, Parser, Subcommand};
+
+/// Bondy, a WAMP router.
+#[derive(Debug, Parser)]
+#[command(name = "bondy", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bondy start --dev                    a router on this machine, for development
+  bondy start --config bondy.yaml      a node as the file says
+  bondy config check bondy.yaml        everything that is wrong with the file
+
+Exit codes: 0 fine, 2 wrong usage or configuration, 1 any other failure.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a node and run it until SIGTERM or SIGINT.
+    #[command(after_help = START_EXAMPLES)]
+    Start(StartArguments),
+    /// Check, show or describe the configuration.
+    #[command(after_help = CONFIG_EXAMPLES)]
+    Config(ConfigArguments),
+}
+
+const START_EXAMPLES: &str = "\
+Examples:
+  bondy start --dev
+  bondy start --dev --set listeners.public.bind=127.0.0.1:0
+  bondy start --config bondy.yaml --set node.name=n2 --log-level debug
+  BONDY__NODE__NAME=n2 bondy start --config bondy.yaml
+
+Without --config and --dev the file is bondy.yaml in the working folder.
+The file wins over the defaults of --dev, the environment over the file, --set over all.";
+
+#[derive(Args, Debug)]
+pub(crate) struct StartArguments {
+    /// The configuration: YAML, or JSON or TOML by its extension.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// The least level that is logged: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How a line of the log looks: auto (text on a terminal, else json), text or json.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+/// What goes over the file.
+#[derive(Args, Debug)]
+struct Overrides {
+    /// Set one key; may be given several times. The value is YAML on one line, list items go by number.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    settings: Vec<Setting>,
+    /// Begin with defaults for development: loopback only, realm `realm1` where anonymous may do everything,
+    /// data in a temporary folder.
+    #[arg(long)]
+    dev: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  bondy config check bondy.yaml
+  bondy config show --origin bondy.yaml      each value, and where it comes from
+  bondy config show --dev                    what --dev stands for
+  bondy config schema > bondy.schema.json    for editors";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say everything that is wrong with a configuration.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(SourceArguments),
+    /// Print the effective configuration as YAML, secrets left out.
+    #[command(after_help = SHOW_EXAMPLES)]
+    Show {
+        #[command(flatten)]
+        source: SourceArguments,
+        /// Say behind each value where it comes from.
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Print the JSON Schema of configuration files.
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema,
+    /// Print the generated documentation.
+    #[command(hide = true)]
+    Reference {
+        /// Which.
+        document: Document,
+    },
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  bondy config check
+  bondy config check bondy.yaml --set node.name=n2
+
+Without FILE and --dev the file is bondy.yaml in the working folder.";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  bondy config show bondy.yaml
+  bondy config show --origin --dev
+  BONDY__LOG__LEVEL=debug bondy config show --origin bondy.yaml";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  bondy config schema > bondy.schema.json";
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Document {
+    DefaultFile,
+    Page,
+}
+
+/// Where a configuration comes from.
+#[derive(Args, Debug)]
+pub(crate) struct SourceArguments {
+    /// The configuration: YAML, or JSON or TOML by its extension.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+fn parse_setting(text: &str) -> Result<Setting, String> {
+    let Some((key, value)) = text.split_once('=') else {
+        return Err("expected KEY=VALUE, such as node.name=n1".to_owned());
+    };
+    Ok(Setting { flag: format!("--set {key}"), key: key.to_owned(), value: value.to_owned() })
+}
+
+impl StartArguments {
+    pub(crate) fn is_dev(&self) -> bool {
+        self.overrides.dev
+    }
+
+    pub(crate) fn request(&self) -> Request {
+        let mut request = self.overrides.request(self.config.clone());
+        let flags =
+            [("log-level", "log.level", &self.log_level), ("log-format", "log.format", &self.log_format)];
+        for (flag, key, value) in flags {
+            let setting = |value: &String| Setting {
+                flag: format!("--{flag}"),
+                key: key.to_owned(),
+                value: value.clone(),
+            };
+            request.settings.extend(value.iter().map(setting));
+        }
+        request
+    }
+}
+
+impl SourceArguments {
+    pub(crate) fn request(&self) -> Request {
+        self.overrides.request(self.file.clone())
+    }
+}
+
+impl Overrides {
+    fn request(&self, file: Option<PathBuf>) -> Request {
+        Request { file, settings: self.settings.clone(), dev: self.dev }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

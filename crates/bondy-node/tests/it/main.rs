@@ -1,0 +1,3 @@
+//! The node through its outermost boundaries.
+
+mod config;

@@ -1,0 +1,579 @@
+//! A session: who it is, and under its lock what it calls, what it serves, and what waits to be sent to it.
+//!
+//! The lock is held for one critical section of the message plane at a time, mostly one append. A session is not its
+//! connection: the core knows it by its [`Link`].
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+
+use bondy_wamp::feature::Features;
+use bondy_wamp::framing::Framing;
+use bondy_wamp::id::{RequestId, SessionId};
+use bondy_wamp::message::{self, Head, Identity, MessageType};
+use bondy_wamp::outbox::{Outbox, Tail};
+use bondy_wamp::payload::StoredPayload;
+use bondy_wamp::serializer::{Encoder, Serializer};
+use bondy_wamp::value::Value;
+
+use crate::flush::Link;
+use crate::registration::Registration;
+use crate::retained::StoredAttributes;
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Guard, Lock, Ordering};
+use crate::turn::{Now, Turn};
+
+/// How many request ids of calls that ended before their last chunk are remembered, per session.
+const ENDED_INPUTS_MAX: usize = 1024;
+
+/// No worker.
+const NOBODY: u16 = u16::MAX;
+
+/// A hash map whose keys strangers choose: seeded.
+pub type SeededMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// What a session is born with.
+#[derive(Debug)]
+pub struct SessionConfig {
+    /// Who it is.
+    pub identity: SessionIdentity,
+    /// What the client announced.
+    pub features: Features,
+    /// The serializer in both directions.
+    pub serializer: Serializer,
+    /// The trust level of its messages, where the listener assigns one.
+    pub trust_level: Option<u64>,
+    /// How the client is connected, for the meta API.
+    pub transport: Value,
+    /// Demand request ids in sequence.
+    pub is_strict: bool,
+    /// Close the session, instead of dropping events, when its outbox is over the hard limit.
+    pub closes_on_overflow: bool,
+    /// What waits to be sent.
+    pub outbox: Outbox,
+    /// The way to the peer.
+    pub link: Arc<dyn Link>,
+}
+
+/// Who a session is, as authentication found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionIdentity {
+    /// The principal.
+    pub authid: Box<str>,
+    /// Its role, or roles separated by commas.
+    pub authrole: Box<str>,
+    /// The method by which it was authenticated.
+    pub authmethod: Box<str>,
+    /// Who authenticated it.
+    pub authprovider: Box<str>,
+}
+
+/// One session of a realm.
+pub struct Session {
+    id: SessionId,
+    serializer: Serializer,
+    features: Features,
+    is_strict: bool,
+    closes_on_overflow: bool,
+    trust_level: Option<u64>,
+    identity: SessionIdentity,
+    transport: Value,
+    joined: Now,
+    link: Arc<dyn Link>,
+    state: Lock<SessionState>,
+    received: Traffic,
+}
+
+/// Messages and bytes in one direction. Written by one thread only, so a load and a store are enough.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Traffic {
+    fn count(&self, messages: u64, bytes: u64) {
+        self.messages.store(self.messages.load(Ordering::Relaxed) + messages, Ordering::Relaxed);
+        self.bytes.store(self.bytes.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+    }
+}
+
+/// The part of a session that is under its lock.
+#[derive(Debug)]
+pub struct SessionState {
+    /// What waits to be sent to the peer.
+    pub outbox: Outbox,
+    pub(crate) is_closed: bool,
+    is_owner_woken: bool,
+    touched_by: u16,
+    pub(crate) last_request: u64,
+    pub(crate) calling: Option<Box<Calling>>,
+    pub(crate) serving: Option<Box<Serving>>,
+    sent_messages: u64,
+    sent_bytes: u64,
+    pub(crate) dropped_events: u64,
+    pub(crate) drop_reported_ns: Option<u64>,
+}
+
+/// A session as caller: its pending calls.
+#[derive(Debug, Default)]
+pub struct Calling {
+    pub(crate) calls: SeededMap<u64, CallEntry>,
+    last_serial: u64,
+    ended_inputs: VecDeque<u64>,
+}
+
+/// One pending call, kept with its caller.
+#[derive(Debug)]
+pub struct CallEntry {
+    pub(crate) serial: u64,
+    pub(crate) attempt: u32,
+    pub(crate) phase: Phase,
+    pub(crate) is_killing: bool,
+    pub(crate) is_progressive: bool,
+    pub(crate) is_input_open: bool,
+    pub(crate) wants_progress: bool,
+    pub(crate) has_progressed: bool,
+    pub(crate) timeout_ns: u64,
+    pub(crate) deadline_ns: u64,
+    pub(crate) reroute: Option<Arc<Reroute>>,
+}
+
+/// Where a call is.
+#[derive(Debug)]
+pub enum Phase {
+    /// Looking for a callee.
+    Placing,
+    /// With this callee, under this invocation id.
+    Invoked(Arc<Session>, u64),
+}
+
+/// What is kept of a call that may be offered to another callee.
+#[derive(Clone, Debug)]
+pub struct Reroute {
+    pub(crate) procedure: Box<str>,
+    pub(crate) attributes: StoredAttributes,
+    pub(crate) rkey: Box<[u8]>,
+    pub(crate) timeout_ms: u64,
+    pub(crate) discloses: bool,
+    pub(crate) payload: StoredPayload,
+    pub(crate) asked: Vec<SessionId>,
+}
+
+/// A session as callee: the invocations that it has not answered.
+#[derive(Debug, Default)]
+pub struct Serving {
+    pub(crate) invocations: SeededMap<u64, InvocationEntry>,
+    last_id: u64,
+    has_wrapped: bool,
+}
+
+/// One invocation, kept with its callee.
+#[derive(Clone, Debug)]
+pub struct InvocationEntry {
+    pub(crate) caller: Arc<Session>,
+    pub(crate) request: RequestId,
+    pub(crate) serial: u64,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) registration: Arc<Registration>,
+    pub(crate) wants_progress: bool,
+}
+
+/// One REGISTER or SUBSCRIBE of a session. Everything in it changes under the session's lock only.
+#[derive(Debug, Default)]
+pub struct Slot {
+    is_active: AtomicBool,
+    running: AtomicU32,
+    dropped: AtomicU64,
+}
+
+impl Slot {
+    pub(crate) fn is_active(&self) -> bool {
+        self.is_active.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_active(&self, is_active: bool) {
+        self.is_active.store(is_active, Ordering::Relaxed);
+    }
+
+    /// How many invocations run. Exact under the session's lock, a hint without it.
+    pub(crate) fn running(&self) -> u32 {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn start(&self) {
+        self.running.store(self.running() + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.running.store(self.running().saturating_sub(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_dropped(&self) {
+        self.dropped.store(self.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Events dropped since the last delivered one; begins again at zero.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > 0 {
+            self.dropped.store(0, Ordering::Relaxed);
+        }
+        dropped
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Session").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, joined: Now, config: SessionConfig) -> Self {
+        Self {
+            id,
+            serializer: config.serializer,
+            features: config.features,
+            is_strict: config.is_strict,
+            closes_on_overflow: config.closes_on_overflow,
+            trust_level: config.trust_level,
+            identity: config.identity,
+            transport: config.transport,
+            joined,
+            link: config.link,
+            state: Lock::new(SessionState {
+                outbox: config.outbox,
+                is_closed: false,
+                is_owner_woken: false,
+                touched_by: NOBODY,
+                last_request: 0,
+                calling: None,
+                serving: None,
+                sent_messages: 0,
+                sent_bytes: 0,
+                dropped_events: 0,
+                drop_reported_ns: None,
+            }),
+            received: Traffic::default(),
+        }
+    }
+
+    /// The id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The serializer in both directions.
+    pub fn serializer(&self) -> Serializer {
+        self.serializer
+    }
+
+    /// What the client announced.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &SessionIdentity {
+        &self.identity
+    }
+
+    /// How the client is connected.
+    pub fn transport(&self) -> &Value {
+        &self.transport
+    }
+
+    /// When it joined.
+    pub fn joined(&self) -> Now {
+        self.joined
+    }
+
+    /// The way to the peer.
+    pub fn link(&self) -> &Arc<dyn Link> {
+        &self.link
+    }
+
+    pub(crate) fn trust_level(&self) -> Option<u64> {
+        self.trust_level
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
+    pub(crate) fn closes_on_overflow(&self) -> bool {
+        self.closes_on_overflow
+    }
+
+    /// The identity as callers and publishers are disclosed.
+    pub(crate) fn disclosed(&self) -> Identity<'_> {
+        Identity {
+            session: self.id,
+            authid: (&*self.identity.authid).into(),
+            authrole: (&*self.identity.authrole).into(),
+        }
+    }
+
+    /// Takes the session's lock. For one short section; nothing else may be locked inside.
+    pub fn lock(&self) -> Guard<'_, SessionState> {
+        self.state.lock()
+    }
+
+    /// Has the session left its realm? Then the owner writes what is left and closes the connection.
+    pub fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    /// Counts what its owner read.
+    pub fn count_received(&self, messages: u64, bytes: u64) {
+        self.received.count(messages, bytes);
+    }
+
+    /// Messages and bytes received from the peer.
+    pub fn received(&self) -> (u64, u64) {
+        (self.received.messages.load(Ordering::Relaxed), self.received.bytes.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn has_call(&self, request: RequestId, serial: u64) -> bool {
+        self.lock().call(request, serial).is_some()
+    }
+}
+
+impl SessionState {
+    /// Messages and bytes appended for the peer.
+    pub fn sent(&self) -> (u64, u64) {
+        (self.sent_messages, self.sent_bytes)
+    }
+
+    /// Events dropped for this session.
+    pub fn dropped_events(&self) -> u64 {
+        self.dropped_events
+    }
+
+    /// Pending calls and pending invocations.
+    pub fn pending(&self) -> (usize, usize) {
+        (
+            self.calling.as_ref().map_or(0, |calling| calling.calls.len()),
+            self.serving.as_ref().map_or(0, |serving| serving.invocations.len()),
+        )
+    }
+
+    /// Appends one message, whatever the limits; notes on the turn that the session wants to be flushed.
+    pub(crate) fn append(&mut self, session: &Arc<Session>, head: &[u8], tail: Tail<'_>, turn: &mut Turn) {
+        self.outbox.append(head, tail, &mut turn.pool);
+        let bytes = head.len() + tail.len();
+        self.sent_messages += 1;
+        self.sent_bytes += bytes as u64;
+        turn.stats.messages_sent += 1;
+        turn.stats.bytes_sent += bytes as u64;
+        if self.touched_by != turn.worker {
+            self.touched_by = turn.worker;
+            turn.touched.push(Arc::clone(session));
+        }
+    }
+
+    /// Appends a message that is encoded in this very section: for what is small and rare.
+    pub(crate) fn append_small(
+        &mut self,
+        session: &Arc<Session>,
+        head: &Head,
+        turn: &mut Turn,
+        encode_tail: impl FnOnce(&mut Encoder<'_>),
+    ) {
+        let mut tail = turn.pool.take();
+        encode_tail(&mut Encoder::tail(session.serializer, &mut tail));
+        self.append(session, head.as_bytes(), Tail::Copied(&tail), turn);
+        turn.pool.give(tail);
+    }
+
+    /// Appends ERROR with a text for people, encoded in this very section.
+    pub(crate) fn append_error(
+        &mut self,
+        session: &Arc<Session>,
+        request_type: MessageType,
+        request: RequestId,
+        refusal: &Refusal,
+        turn: &mut Turn,
+    ) {
+        let head =
+            message::head(session.serializer, refusal.elements(), MessageType::Error, request_type as u64);
+        self.append_small(session, &head, turn, |encoder| refusal.encode_tail(request, encoder));
+    }
+
+    pub(crate) fn forget_toucher(&mut self) {
+        self.touched_by = NOBODY;
+    }
+
+    /// Should the owner be woken now? Once, until it looks.
+    pub(crate) fn wants_owner_woken(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_owner_woken, true)
+    }
+
+    pub(crate) fn forget_owner_woken(&mut self) {
+        self.is_owner_woken = false;
+    }
+
+    /// The call under this request id, if it is still the same one.
+    pub(crate) fn call(&self, request: RequestId, serial: u64) -> Option<&CallEntry> {
+        self.calling.as_ref()?.calls.get(&request.0).filter(|entry| entry.serial == serial)
+    }
+
+    /// As [`call`](Self::call), to be changed.
+    pub(crate) fn call_mut(&mut self, request: RequestId, serial: u64) -> Option<&mut CallEntry> {
+        self.calling.as_mut()?.calls.get_mut(&request.0).filter(|entry| entry.serial == serial)
+    }
+
+    /// The first half of rule 1: removes the call if it is still the same one. The caller of this function appends
+    /// the final answer in the same section.
+    pub(crate) fn remove_call(&mut self, request: RequestId, serial: u64) -> Option<CallEntry> {
+        self.call(request, serial)?;
+        self.calling.as_mut()?.remove(request)
+    }
+
+    pub(crate) fn calling(&mut self) -> &mut Calling {
+        self.calling.get_or_insert_with(Box::default)
+    }
+
+    pub(crate) fn serving(&mut self) -> &mut Serving {
+        self.serving.get_or_insert_with(Box::default)
+    }
+
+    /// Removes an invocation; its own slot runs one less.
+    pub(crate) fn remove_invocation(&mut self, id: u64) -> Option<InvocationEntry> {
+        let entry = self.serving.as_mut()?.invocations.remove(&id)?;
+        entry.slot.finish();
+        Some(entry)
+    }
+
+    /// Was this invocation id ever given to this session?
+    pub(crate) fn was_given(&self, id: u64) -> bool {
+        self.serving
+            .as_ref()
+            .is_some_and(|serving| serving.has_wrapped || (1..=serving.last_id).contains(&id))
+    }
+}
+
+impl Calling {
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.last_serial += 1;
+        self.last_serial
+    }
+
+    /// Removes a call. If its input is still open the request id is remembered, so that the chunks under way are
+    /// not taken for new calls.
+    pub(crate) fn remove(&mut self, request: RequestId) -> Option<CallEntry> {
+        let entry = self.calls.remove(&request.0)?;
+        if entry.is_input_open {
+            self.remember_ended_input(request);
+        }
+        Some(entry)
+    }
+
+    pub(crate) fn remember_ended_input(&mut self, request: RequestId) {
+        if self.ended_inputs.len() == ENDED_INPUTS_MAX {
+            self.ended_inputs.pop_front();
+        }
+        self.ended_inputs.push_back(request.0);
+    }
+
+    /// Is this a chunk of a call that ended before its last chunk? The last chunk frees the id.
+    pub(crate) fn discards_chunk(&mut self, request: RequestId, is_last: bool) -> bool {
+        let Some(position) = self.ended_inputs.iter().position(|ended| *ended == request.0) else {
+            return false;
+        };
+        if is_last {
+            self.ended_inputs.remove(position);
+        }
+        true
+    }
+}
+
+impl Serving {
+    /// The next invocation id: 1, 2, 3, ...; after 2^32 - 1 again from 1, skipping those that are live.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        loop {
+            self.last_id += 1;
+            if self.last_id > u64::from(u32::MAX) {
+                self.last_id = 1;
+                self.has_wrapped = true;
+            }
+            if !self.has_wrapped || !self.invocations.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+}
+
+/// Why a request is answered with ERROR, in a form that can be encoded in any serializer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// The error URI.
+    pub error: &'static str,
+    /// For people; the only positional argument. Empty: none.
+    pub message: String,
+    /// Keyword arguments.
+    pub kwargs: Vec<(&'static str, Value)>,
+}
+
+impl Refusal {
+    pub(crate) fn new(error: bondy_wamp::error_uri::ErrorUri, message: impl Into<String>) -> Self {
+        Self { error: error.as_str(), message: message.into(), kwargs: Vec::new() }
+    }
+
+    /// A limit was reached.
+    pub(crate) fn limit(limit: &'static str, max: usize) -> Self {
+        Self {
+            error: bondy_wamp::error_uri::ErrorUri::LimitExceeded.as_str(),
+            message: format!("the limit {limit} of {max} is reached"),
+            kwargs: vec![("limit", limit.into()), ("max", (max as u64).into())],
+        }
+    }
+
+    /// How many elements the ERROR message has.
+    fn elements(&self) -> usize {
+        match (self.message.is_empty(), self.kwargs.is_empty()) {
+            (true, true) => 5,
+            (false, true) => 6,
+            (_, false) => 7,
+        }
+    }
+
+    fn encode_tail(&self, request: RequestId, encoder: &mut Encoder<'_>) {
+        encoder.unsigned(request.0);
+        encoder.begin_dict(0);
+        encoder.end_dict();
+        encoder.string(self.error);
+        if self.elements() > 5 {
+            encoder.begin_list(usize::from(!self.message.is_empty()));
+            if !self.message.is_empty() {
+                encoder.string(&self.message);
+            }
+            encoder.end_list();
+        }
+        if !self.kwargs.is_empty() {
+            encoder.begin_dict(self.kwargs.len());
+            for (key, value) in &self.kwargs {
+                encoder.key(key);
+                value.encode(encoder);
+            }
+            encoder.end_dict();
+        }
+        encoder.end_list();
+    }
+
+    /// Appends the whole answer to a session that is not locked yet.
+    pub(crate) fn answer(
+        &self,
+        session: &Arc<Session>,
+        request_type: MessageType,
+        request: RequestId,
+        turn: &mut Turn,
+    ) {
+        let mut state = session.lock();
+        if !state.is_closed {
+            state.append_error(session, request_type, request, self, turn);
+        }
+    }
+}
+
+/// The framing that goes with a serializer over memory, for tests and tools.
+pub const MEMORY_FRAMING: Framing = Framing::RawSocket;

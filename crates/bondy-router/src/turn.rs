@@ -1,0 +1,165 @@
+//! What a thread carries while it handles messages: the time, its scratch memory, and what it has touched.
+//!
+//! One [`Turn`] belongs to one worker and is passed to every entry point of the realm. It collects the effects of
+//! handling: sessions whose outboxes must be flushed, timers to be armed, destinations that are congested.
+
+use bondy_wamp::buffer::{Buffer, BufferPool};
+use bondy_wamp::outbox::Tail;
+use bondy_wamp::serializer::{Encoder, Serializer, TranscodeError};
+
+use crate::broker::Route;
+use crate::session::Session;
+use crate::sync::Arc;
+use crate::timer::Timer;
+
+/// The time, as the caller of the realm sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds on a clock that never goes back; the same clock for all workers.
+    pub monotonic_ns: u64,
+    /// Microseconds since 1970 in UTC, for what people see.
+    pub unix_us: u64,
+}
+
+/// What one worker carries through the realm.
+#[derive(Debug)]
+pub struct Turn {
+    /// The time; the worker sets it once for each batch.
+    pub now: Now,
+    /// Which worker this is.
+    pub worker: u16,
+    /// Sessions whose outboxes hold new bytes, to be flushed by this worker.
+    pub touched: Vec<Arc<Session>>,
+    /// Timers to be armed by this worker.
+    pub timers: Vec<Timer>,
+    /// Destinations of calls and results that are over their soft limit.
+    pub congested: Vec<Arc<Session>>,
+    /// Sessions that lost events, each at most once a minute: to be logged.
+    pub slow: Vec<Arc<Session>>,
+    /// What was counted since the worker last took it.
+    pub stats: Stats,
+    /// Random numbers of this worker.
+    pub rng: fastrand::Rng,
+    /// Buffers for outboxes.
+    pub pool: BufferPool,
+    /// Buffers for tails of messages.
+    spare: Vec<Buffer>,
+    /// The sessions that a fan-out goes to.
+    pub(crate) routes: Vec<Route>,
+    /// The order in which candidates are asked, where a policy needs to sort them.
+    pub(crate) order: Vec<u32>,
+}
+
+impl Turn {
+    /// The turn of one worker, with its own stream of random numbers.
+    pub fn new(worker: u16, seed: u64) -> Self {
+        Self {
+            now: Now::default(),
+            worker,
+            touched: Vec::new(),
+            timers: Vec::new(),
+            congested: Vec::new(),
+            stats: Stats::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            pool: BufferPool::default(),
+            spare: Vec::new(),
+            routes: Vec::new(),
+            slow: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+
+    /// Encodes the tail of a message for one serializer. Large tails are to be shared by reference.
+    pub(crate) fn encode(
+        &mut self,
+        serializer: Serializer,
+        shared_bytes_min: usize,
+        encode: impl FnOnce(&mut Encoder<'_>) -> Result<(), TranscodeError>,
+    ) -> Result<EncodedTail, TranscodeError> {
+        let mut tail = self.spare.pop().unwrap_or_default();
+        tail.clear();
+        encode(&mut Encoder::tail(serializer, &mut tail))?;
+        if tail.len() < shared_bytes_min {
+            return Ok(EncodedTail::Small(tail));
+        }
+        Ok(EncodedTail::Large(Arc::new(tail)))
+    }
+
+    /// Gives the memory of a tail back.
+    pub(crate) fn recycle(&mut self, tail: EncodedTail) {
+        if let EncodedTail::Small(tail) = tail {
+            self.spare.push(tail);
+        }
+    }
+
+    /// A random id in global scope: 1 to 2^53.
+    pub(crate) fn random_id(&mut self) -> u64 {
+        self.rng.u64(1..=bondy_wamp::id::ID_MAX)
+    }
+}
+
+/// The tail of a message, encoded for one serializer.
+#[derive(Debug)]
+pub(crate) enum EncodedTail {
+    /// To be copied into each outbox.
+    Small(Buffer),
+    /// To be shared by the outboxes.
+    Large(Arc<Buffer>),
+}
+
+impl EncodedTail {
+    pub(crate) fn as_tail(&self) -> Tail<'_> {
+        match self {
+            EncodedTail::Small(bytes) => Tail::Copied(bytes),
+            EncodedTail::Large(bytes) => Tail::Shared(bytes),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.as_tail().len()
+    }
+}
+
+macro_rules! stats {
+    ($($name:ident: $text:literal,)*) => {
+        /// Counters of one worker. Plain numbers, summed over the workers when somebody asks.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Stats { $(#[doc = $text] pub $name: u64,)* }
+
+        impl Stats {
+            /// Adds the counters of `other`.
+            pub fn add(&mut self, other: &Stats) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Every counter with its name and its description.
+            pub fn named(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), $text, self.$name),)*]
+            }
+        }
+    };
+}
+
+stats! {
+    messages_received: "Messages received from clients.",
+    bytes_received: "Bytes of messages received from clients.",
+    messages_sent: "Messages appended to outboxes.",
+    bytes_sent: "Bytes of messages appended to outboxes.",
+    sessions_joined: "Sessions that joined a realm.",
+    sessions_left: "Sessions that left a realm.",
+    protocol_violations: "Sessions closed for a protocol violation.",
+    outbox_overflows: "Sessions closed because their outbox was over its limit.",
+    publications: "PUBLISH messages routed.",
+    events_delivered: "EVENT messages delivered.",
+    events_dropped_outbox: "EVENT messages dropped because the subscriber reads too slowly.",
+    events_dropped_size: "EVENT messages dropped because they are larger than the subscriber takes.",
+    events_dropped_serializer: "EVENT messages dropped because the payload cannot be written in the subscriber's serializer.",
+    calls: "CALL messages accepted.",
+    invocations: "INVOCATION messages sent.",
+    calls_succeeded: "Calls that ended with a RESULT.",
+    calls_failed: "Calls that ended with an ERROR.",
+    calls_timed_out: "Calls that ended by the router's timeout.",
+    calls_canceled: "Calls that were canceled.",
+    calls_rerouted: "Calls that were offered to another callee.",
+    answers_late: "Answers that came after their call had ended.",
+}

@@ -1,0 +1,460 @@
+//! The bounded queue of bytes that waits for one peer.
+//!
+//! Pure data under the session's lock: the router appends frames, a flusher takes the bytes, writes them with the
+//! lock released and puts back what the socket did not take. Small frames are copied into one flat buffer, large
+//! ones are shared by reference, so a fan-out of one large event costs its bytes once.
+//!
+//! Limits (design: "Outboxes are bounded"): a frame is admitted while the queue *less its largest frame* is under
+//! the hard limit, so one big message never shuts out small ones. Above the soft limit the outbox is *congested*:
+//! senders of calls and results wait a little, and events are dropped once the memory of all outboxes together
+//! reaches the budget. An idle outbox holds no memory.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Waker;
+
+use crate::buffer::{Buffer, BufferPool};
+use crate::framing::Framing;
+
+/// From this size on the tail of a frame is shared by reference instead of being copied.
+pub const SHARED_BYTES_MIN: usize = 1024;
+
+/// The default soft limit: enough for a burst of a few thousand small events, little enough that a stalled peer
+/// costs next to nothing.
+pub const SOFT_BYTES_DEFAULT: u32 = 256 * 1024;
+
+/// The default hard limit: four times the soft one, so that back-pressure acts long before anything is dropped.
+pub const HARD_BYTES_DEFAULT: u32 = 1024 * 1024;
+
+/// The most slices handed to one vectored write.
+pub const SLICES_MAX: usize = 64;
+
+/// An outbox is charged to the [`Budget`] in steps of this size, so that a healthy one never touches it.
+const CHARGE_STEP_BYTES: usize = 64 * 1024;
+
+/// The flat buffer is compacted once this much of its front was written and at least as much is gone as is left.
+const COMPACT_BYTES_MIN: usize = 64 * 1024;
+
+/// The limits of one outbox, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Above this the outbox is congested.
+    pub soft_bytes: u32,
+    /// Above this (less the largest frame) nothing more is admitted but final answers and interrupts.
+    pub hard_bytes: u32,
+    /// The largest message that the peer takes (rawsocket: as it announced).
+    pub message_bytes_max: u32,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self { soft_bytes: SOFT_BYTES_DEFAULT, hard_bytes: HARD_BYTES_DEFAULT, message_bytes_max: 1 << 24 }
+    }
+}
+
+/// The memory that all outboxes of a node may use together, in bytes.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicI64,
+    max: i64,
+}
+
+impl Budget {
+    /// A budget of `max_bytes`.
+    pub fn new(max_bytes: u64) -> Self {
+        Self { used: AtomicI64::new(0), max: i64::try_from(max_bytes).unwrap_or(i64::MAX) }
+    }
+
+    /// Is the budget used up? Then events for congested outboxes are dropped.
+    pub fn is_exhausted(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.max
+    }
+
+    /// Bytes charged at present.
+    pub fn used_bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    fn charge(&self, bytes: i64) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Who writes at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// Nobody; whoever wants to flush may take the bytes.
+    Idle,
+    /// Somebody is writing and will look again before going idle.
+    Busy,
+    /// The socket would block; only the owner waits for it and goes on.
+    Blocked,
+}
+
+/// The rest of a frame behind its head.
+#[derive(Clone, Copy, Debug)]
+pub enum Tail<'a> {
+    /// Copied into the outbox.
+    Copied(&'a [u8]),
+    /// Shared by reference.
+    Shared(&'a Arc<Buffer>),
+}
+
+impl Tail<'_> {
+    /// Bytes of the tail.
+    pub fn len(&self) -> usize {
+        match self {
+            Tail::Copied(bytes) => bytes.len(),
+            Tail::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    /// Is there nothing?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What is to be done after a write.
+#[derive(Debug)]
+pub enum AfterWrite {
+    /// Everything is out.
+    Idle,
+    /// Go on with these bytes.
+    GoOn(Batch),
+    /// Leave the rest to the owner, who has to be woken.
+    WakeOwner,
+}
+
+/// The bounded queue of bytes for one peer, and who writes them.
+#[derive(Debug)]
+pub struct Outbox {
+    queue: Batch,
+    budget: Arc<Budget>,
+    drain_waiters: Vec<Waker>,
+    /// Bytes appended and not yet written, also those that a writer has taken.
+    pending: usize,
+    /// Bytes written since the beginning.
+    written: u64,
+    largest: u32,
+    /// Where in the stream the largest frame ends: once it is written it counts no more.
+    largest_end: u64,
+    charged: usize,
+    limits: OutboxLimits,
+    framing: Framing,
+    writer: Writer,
+    /// Somebody waited for this outbox to drain, in vain; nobody does so again until it has.
+    is_stuck: bool,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(framing: Framing, limits: OutboxLimits, budget: Arc<Budget>) -> Self {
+        Self {
+            queue: Batch::default(),
+            budget,
+            drain_waiters: Vec::new(),
+            pending: 0,
+            written: 0,
+            largest: 0,
+            largest_end: 0,
+            charged: 0,
+            limits,
+            framing,
+            writer: Writer::Idle,
+            is_stuck: false,
+        }
+    }
+
+    /// Bytes that were appended and not yet written.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending
+    }
+
+    /// The form of the frames.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> OutboxLimits {
+        self.limits
+    }
+
+    /// Who writes at present.
+    pub fn writer(&self) -> Writer {
+        self.writer
+    }
+
+    /// Is a message of this size more than the peer can take at all?
+    pub fn is_too_large(&self, message_bytes: usize) -> bool {
+        message_bytes > self.limits.message_bytes_max as usize
+    }
+
+    /// Is there room for another frame (a call, a result)?
+    pub fn has_room(&self) -> bool {
+        self.pending.saturating_sub(self.largest as usize) <= self.limits.hard_bytes as usize
+    }
+
+    /// Is there room for another event? As [`has_room`](Self::has_room), and while the node's budget is used up
+    /// only below the soft limit.
+    pub fn has_room_for_event(&self) -> bool {
+        self.has_room() && (self.pending <= self.limits.soft_bytes as usize || !self.budget.is_exhausted())
+    }
+
+    /// Should a sender of calls or results wait for this outbox?
+    pub fn is_congested(&self) -> bool {
+        self.pending > self.limits.soft_bytes as usize && !self.is_stuck
+    }
+
+    /// Wakes `waker` once the outbox is below its soft limit.
+    pub fn wake_when_drained(&mut self, waker: Waker) {
+        self.drain_waiters.push(waker);
+    }
+
+    /// The outbox did not drain while somebody waited: nobody waits for it again until it has.
+    pub fn mark_stuck(&mut self) {
+        self.is_stuck = self.pending > self.limits.soft_bytes as usize;
+        self.drain_waiters.clear();
+    }
+
+    /// Takes those who wait for the outbox to drain, if it has. Call after every write, wake them unlocked.
+    pub fn drained_waiters(&mut self) -> Vec<Waker> {
+        if self.pending > self.limits.soft_bytes as usize {
+            return Vec::new();
+        }
+        self.is_stuck = false;
+        std::mem::take(&mut self.drain_waiters)
+    }
+
+    /// Appends one frame: header, head, tail, trailer. Admission was asked before.
+    pub fn append(&mut self, head: &[u8], tail: Tail<'_>, pool: &mut BufferPool) {
+        let message_bytes = head.len() + tail.len();
+        let header = self.framing.header(message_bytes, false);
+        self.append_frame(header.as_bytes(), head, tail, self.framing.trailer(), pool);
+    }
+
+    /// Appends one frame whose message was compressed before: `deflated` is all of it.
+    pub fn append_deflated(&mut self, deflated: Tail<'_>, pool: &mut BufferPool) {
+        let header = self.framing.header(deflated.len(), true);
+        self.append_frame(header.as_bytes(), &[], deflated, &[], pool);
+    }
+
+    /// Appends bytes that are no message: a control frame of the transport.
+    pub fn append_control(&mut self, frame: &[u8], pool: &mut BufferPool) {
+        self.append_frame(frame, &[], Tail::Copied(&[]), &[], pool);
+    }
+
+    fn append_frame(
+        &mut self,
+        header: &[u8],
+        head: &[u8],
+        tail: Tail<'_>,
+        trailer: &[u8],
+        pool: &mut BufferPool,
+    ) {
+        let frame_bytes = header.len() + head.len() + tail.len() + trailer.len();
+        let flat = self.queue.flat_with_room(pool);
+        flat.extend_from_slice(header);
+        flat.extend_from_slice(head);
+        match tail {
+            Tail::Copied(bytes) => flat.extend_from_slice(bytes),
+            Tail::Shared(bytes) => self.queue.push_shared(bytes),
+        }
+        self.queue.flat.extend_from_slice(trailer);
+        self.pending += frame_bytes;
+        if frame_bytes > self.largest as usize {
+            self.largest = frame_bytes as u32;
+            self.largest_end = self.written + self.pending as u64;
+        }
+        self.charge();
+    }
+
+    /// Takes all bytes if nobody is writing; the writer is busy from then on.
+    pub fn take(&mut self) -> Option<Batch> {
+        (self.writer == Writer::Idle && !self.queue.is_empty()).then(|| self.take_all())
+    }
+
+    /// As the owner, who has waited for writability or was woken: takes all bytes unless somebody is busy.
+    pub fn take_as_owner(&mut self) -> Option<Batch> {
+        match self.writer {
+            Writer::Busy => None,
+            Writer::Idle | Writer::Blocked if self.queue.is_empty() => {
+                self.writer = Writer::Idle;
+                None
+            }
+            Writer::Idle | Writer::Blocked => Some(self.take_all()),
+        }
+    }
+
+    fn take_all(&mut self) -> Batch {
+        self.writer = Writer::Busy;
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Puts back, in front, what the socket did not take, and decides what is next.
+    ///
+    /// `may_go_on` is false when the socket would block or the writer has written often enough in a row.
+    pub fn put_back(
+        &mut self,
+        batch: Batch,
+        written: usize,
+        may_go_on: bool,
+        pool: &mut BufferPool,
+    ) -> AfterWrite {
+        self.count_written(written);
+        self.queue.put_in_front(batch, pool);
+        if self.queue.is_empty() {
+            self.writer = Writer::Idle;
+            return AfterWrite::Idle;
+        }
+        if may_go_on {
+            return AfterWrite::GoOn(self.take_all());
+        }
+        self.writer = Writer::Blocked;
+        AfterWrite::WakeOwner
+    }
+
+    /// Drops everything that was not written: the peer is gone.
+    pub fn discard(&mut self) {
+        self.queue = Batch::default();
+        self.pending = 0;
+        self.largest = 0;
+        self.is_stuck = false;
+        self.writer = Writer::Idle;
+        self.charge();
+    }
+
+    fn count_written(&mut self, written: usize) {
+        self.pending = self.pending.saturating_sub(written);
+        self.written += written as u64;
+        if self.written >= self.largest_end {
+            self.largest = 0;
+        }
+        self.charge();
+    }
+
+    fn charge(&mut self) {
+        let due = self.pending / CHARGE_STEP_BYTES * CHARGE_STEP_BYTES;
+        if due != self.charged {
+            self.budget.charge(due as i64 - self.charged as i64);
+            self.charged = due;
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.budget.charge(-(self.charged as i64));
+    }
+}
+
+/// Bytes on their way to the peer: a flat buffer and, between its bytes, large shared parts.
+#[derive(Debug, Default)]
+pub struct Batch {
+    flat: Buffer,
+    /// How much of `flat` was written.
+    flat_read: usize,
+    shared: VecDeque<SharedPart>,
+}
+
+/// A large part that comes after `at` bytes of the flat buffer.
+#[derive(Debug)]
+struct SharedPart {
+    at: usize,
+    read: usize,
+    bytes: Arc<Buffer>,
+}
+
+impl Batch {
+    /// Is nothing left to write?
+    pub fn is_empty(&self) -> bool {
+        self.flat_read == self.flat.len() && self.shared.is_empty()
+    }
+
+    /// Fills `slices` with what is to be written next, in order; returns how many it filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
+        let mut count = 0;
+        let mut push = |bytes: &'a [u8]| {
+            if !bytes.is_empty() && count < SLICES_MAX {
+                slices[count] = IoSlice::new(bytes);
+                count += 1;
+            }
+        };
+        let mut position = self.flat_read;
+        for part in self.shared.iter().take(SLICES_MAX / 2) {
+            push(&self.flat[position..part.at]);
+            push(&part.bytes[part.read..]);
+            position = part.at;
+        }
+        if self.shared.len() <= SLICES_MAX / 2 {
+            push(&self.flat[position..]);
+        }
+        count
+    }
+
+    /// Forgets the first `written` bytes.
+    pub fn advance(&mut self, mut written: usize) {
+        while let Some(part) = self.shared.front_mut() {
+            let before = part.at - self.flat_read;
+            if written < before {
+                self.flat_read += written;
+                return;
+            }
+            written -= before;
+            self.flat_read = part.at;
+            let left = part.bytes.len() - part.read;
+            if written < left {
+                part.read += written;
+                return;
+            }
+            written -= left;
+            self.shared.pop_front();
+        }
+        self.flat_read += written;
+    }
+
+    /// Gives the memory back; the bytes were all written, or nobody wants them.
+    pub fn recycle(self, pool: &mut BufferPool) {
+        pool.give(self.flat);
+    }
+
+    fn flat_with_room(&mut self, pool: &mut BufferPool) -> &mut Buffer {
+        if self.flat.capacity() == 0 {
+            self.flat = pool.take();
+        }
+        &mut self.flat
+    }
+
+    fn push_shared(&mut self, bytes: &Arc<Buffer>) {
+        self.shared.push_back(SharedPart { at: self.flat.len(), read: 0, bytes: Arc::clone(bytes) });
+    }
+
+    /// Puts `front`, of which some was written, before what was appended since.
+    fn put_in_front(&mut self, mut front: Batch, pool: &mut BufferPool) {
+        if front.is_empty() {
+            front.recycle(pool);
+            return;
+        }
+        front.compact();
+        if !self.is_empty() {
+            let offset = front.flat.len();
+            front.flat.extend_from_slice(&self.flat);
+            front
+                .shared
+                .extend(self.shared.drain(..).map(|part| SharedPart { at: part.at + offset, ..part }));
+        }
+        std::mem::replace(self, front).recycle(pool);
+    }
+
+    fn compact(&mut self) {
+        let read = self.flat_read;
+        if read >= COMPACT_BYTES_MIN && read * 2 >= self.flat.len() {
+            self.flat.drain(..read);
+            self.flat_read = 0;
+            self.shared.iter_mut().for_each(|part| part.at -= read);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! MessagePack: reading, skipping and writing.
+
+use super::LEVELS_MAX;
+use super::decoder::Token;
+use super::error::{ParseError, ParseErrorKind};
+use super::text;
+use crate::buffer::Buffer;
+
+pub(super) const NIL: u8 = 0xc0;
+pub(super) const FALSE: u8 = 0xc2;
+pub(super) const LIST_32: u8 = 0xdd;
+pub(super) const DICT_32: u8 = 0xdf;
+const RESERVED: u8 = 0xc1;
+
+/// More entries than this are refused: no message is long enough for them.
+const ENTRIES_MAX: usize = 1 << 29;
+
+/// What the first byte of an item, and the length behind it, say about the item.
+enum Head {
+    /// Nothing more belongs to it.
+    Done,
+    /// So many bytes of text follow.
+    Text(usize),
+    /// So many other bytes follow.
+    Data(usize),
+    /// So many items follow.
+    List(usize),
+    /// So many pairs of items follow.
+    Dict(usize),
+}
+
+#[inline(always)]
+fn big_endian<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], ParseError> {
+    match bytes.get(at..).and_then(<[u8]>::first_chunk::<N>) {
+        Some(chunk) => Ok(*chunk),
+        None => Err(ParseErrorKind::Truncated.at(at)),
+    }
+}
+
+/// A big-endian length of 1, 2 or 4 bytes, and where it ends.
+#[inline(always)]
+fn length(bytes: &[u8], at: usize, width: usize) -> Result<(usize, usize), ParseError> {
+    let len = match width {
+        1 => usize::from(u8::from_be_bytes(big_endian(bytes, at)?)),
+        2 => usize::from(u16::from_be_bytes(big_endian(bytes, at)?)),
+        _ => u32::from_be_bytes(big_endian(bytes, at)?) as usize,
+    };
+    Ok((len, at + width))
+}
+
+/// Reads the head of the item whose first byte `first` stands before `at`; returns where the head ends.
+#[inline(always)]
+fn head(bytes: &[u8], first: u8, at: usize) -> Result<(Head, usize), ParseError> {
+    Ok(match first {
+        0x00..=0x7f | 0xe0..=0xff | NIL | 0xc2 | 0xc3 => (Head::Done, at),
+        0x80..=0x8f => (Head::Dict(usize::from(first & 15)), at),
+        0x90..=0x9f => (Head::List(usize::from(first & 15)), at),
+        0xa0..=0xbf => (Head::Text(usize::from(first & 31)), at),
+        RESERVED => return Err(ParseErrorKind::Malformed("0xc1 is no MessagePack type").at(at - 1)),
+        // bin 8, 16, 32
+        0xc4..=0xc6 => {
+            let (len, at) = length(bytes, at, 1 << (first - 0xc4))?;
+            (Head::Data(len), at)
+        }
+        // ext 8, 16, 32: the type is one byte behind the length
+        0xc7..=0xc9 => {
+            let (len, at) = length(bytes, at, 1 << (first - 0xc7))?;
+            (Head::Data(len + 1), at)
+        }
+        // float 32 and 64
+        0xca | 0xcb => (Head::Data(4 << (first - 0xca)), at),
+        // unsigned and signed integers of 8, 16, 32 and 64 bits
+        0xcc..=0xcf => (Head::Data(1 << (first - 0xcc)), at),
+        0xd0..=0xd3 => (Head::Data(1 << (first - 0xd0)), at),
+        // ext of 1, 2, 4, 8 and 16 bytes, with the type before
+        0xd4..=0xd8 => (Head::Data(1 + (1 << (first - 0xd4))), at),
+        0xd9..=0xdb => {
+            let (len, at) = length(bytes, at, 1 << (first - 0xd9))?;
+            (Head::Text(len), at)
+        }
+        0xdc | LIST_32 => {
+            let (len, at) = length(bytes, at, 2 << (first - 0xdc))?;
+            (Head::List(len), at)
+        }
+        0xde | DICT_32 => {
+            let (len, at) = length(bytes, at, 2 << (first - 0xde))?;
+            (Head::Dict(len), at)
+        }
+    })
+}
+
+/// Checks a declared number of items against the bytes present: every item has at least one.
+#[inline(always)]
+fn check_items(bytes: &[u8], at: usize, items: usize) -> Result<(), ParseError> {
+    if items > bytes.len() - at {
+        return Err(ParseErrorKind::Truncated.at(bytes.len()));
+    }
+    if items > ENTRIES_MAX {
+        return Err(ParseErrorKind::Malformed("a list or dictionary has too many entries").at(at));
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn data(bytes: &[u8], at: usize, len: usize) -> Result<(&[u8], usize), ParseError> {
+    match bytes.get(at..at + len) {
+        Some(data) => Ok((data, at + len)),
+        None => Err(ParseErrorKind::Truncated.at(bytes.len())),
+    }
+}
+
+/// Skips one item, whose containers nest at most `levels` deep, and returns where it ends.
+///
+/// `text_keys`: if the item is a dictionary, its own keys must be text.
+pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) -> Result<usize, ParseError> {
+    let mut at = from;
+    // What is open, innermost last: twice the items still to come, plus one in a dictionary (whose next item is a
+    // key if their number is even).
+    let mut outer = [0u32; LEVELS_MAX];
+    let mut depth = 0;
+    let mut open = 2u32;
+    loop {
+        let is_key = open & 3 == 1;
+        open -= 2;
+        let start = at;
+        let Some(&first) = bytes.get(at) else {
+            return Err(ParseErrorKind::Truncated.at(at));
+        };
+        let (head, end) = head(bytes, first, at + 1)?;
+        at = end;
+        let opened = match head {
+            Head::Done => None,
+            Head::Text(len) => {
+                let (content, end) = data(bytes, at, len)?;
+                if !text::is_utf8(content) {
+                    return Err(ParseErrorKind::InvalidUtf8.at(at + text::invalid_utf8_offset(content)));
+                }
+                at = end;
+                None
+            }
+            Head::Data(len) => {
+                at = data(bytes, at, len)?.1;
+                None
+            }
+            Head::List(len) => {
+                check_items(bytes, at, len)?;
+                Some(len as u32 * 2)
+            }
+            Head::Dict(len) => {
+                check_items(bytes, at, len.saturating_mul(2))?;
+                Some(len as u32 * 4 + 1)
+            }
+        };
+        if is_key && (opened.is_some() || (text_keys && depth == 1 && !is_text(first))) {
+            return Err(ParseErrorKind::Malformed("a key must be text").at(start));
+        }
+        if let Some(opened) = opened {
+            if depth == levels {
+                return Err(ParseErrorKind::TooDeep.at(start));
+            }
+            outer[depth] = open;
+            depth += 1;
+            open = opened;
+        }
+        while open < 2 {
+            if depth == 0 {
+                return Ok(at);
+            }
+            depth -= 1;
+            open = outer[depth];
+        }
+    }
+}
+
+fn is_text(first: u8) -> bool {
+    matches!(first, 0xa0..=0xbf | 0xd9..=0xdb)
+}
+
+/// Reads a scalar or the head of a container; returns where it ends. Text is not checked yet.
+#[inline]
+pub(super) fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), ParseError> {
+    let Some(&first) = bytes.get(at) else {
+        return Err(ParseErrorKind::Truncated.at(at));
+    };
+    let (head, at) = head(bytes, first, at + 1)?;
+    Ok(match head {
+        Head::Done => (small(first), at),
+        Head::Text(len) => {
+            let (content, end) = data(bytes, at, len)?;
+            (Token::UncheckedText(content), end)
+        }
+        Head::Data(len) => {
+            let (content, end) = data(bytes, at, len)?;
+            (sized(first, content), end)
+        }
+        Head::List(len) => {
+            check_items(bytes, at, len)?;
+            (Token::List(Some(len)), at)
+        }
+        Head::Dict(len) => {
+            check_items(bytes, at, len.saturating_mul(2))?;
+            (Token::Dict(Some(len)), at)
+        }
+    })
+}
+
+/// The values of one byte.
+#[inline]
+fn small(first: u8) -> Token<'static> {
+    match first {
+        0x00..=0x7f => Token::Unsigned(u64::from(first)),
+        0xe0..=0xff => Token::Negative(u64::from(!first)),
+        0xc2 => Token::Bool(false),
+        0xc3 => Token::Bool(true),
+        _ => Token::Null,
+    }
+}
+
+/// Numbers, binaries and extensions; `content` has the length that `first` says.
+#[inline]
+fn sized(first: u8, content: &[u8]) -> Token<'_> {
+    let unsigned = || content.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    match first {
+        0xca => Token::Float(f64::from(f32::from_bits(unsigned() as u32))),
+        0xcb => Token::Float(f64::from_bits(unsigned())),
+        0xcc..=0xcf => Token::Unsigned(unsigned()),
+        0xd0..=0xd3 => {
+            let unused_bits = 64 - 8 * content.len() as u32;
+            let value = (unsigned() << unused_bits) as i64 >> unused_bits;
+            if value < 0 { Token::Negative(!value as u64) } else { Token::Unsigned(value as u64) }
+        }
+        0xc4..=0xc6 => Token::Binary(content),
+        // An extension becomes the binary of its data: the first byte is its type.
+        _ => Token::Binary(&content[1..]),
+    }
+}
+
+/// A length that fits its 32-bit field. No message is long enough for the other case.
+fn len_32(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+pub(super) fn write_list(out: &mut Buffer, len: usize) {
+    write_container(out, len, 0x90, 0xdc);
+}
+
+pub(super) fn write_dict(out: &mut Buffer, len: usize) {
+    write_container(out, len, 0x80, 0xde);
+}
+
+#[inline]
+fn write_container(out: &mut Buffer, len: usize, small: u8, sized: u8) {
+    match len {
+        0..16 => out.push(small | len as u8),
+        16..0x1_0000 => write_sized(out, sized, &(len as u16).to_be_bytes()),
+        _ => write_sized(out, sized + 1, &len_32(len).to_be_bytes()),
+    }
+}
+
+/// A first byte and what follows, in one append.
+#[inline]
+fn write_sized<const N: usize>(out: &mut Buffer, first: u8, rest: &[u8; N]) {
+    out.push(first);
+    out.extend_from_slice(rest);
+}
+
+#[inline]
+pub(super) fn write_unsigned(out: &mut Buffer, value: u64) {
+    match value {
+        0..0x80 => out.push(value as u8),
+        0x80..0x100 => write_sized(out, 0xcc, &[value as u8]),
+        0x100..0x1_0000 => write_sized(out, 0xcd, &(value as u16).to_be_bytes()),
+        0x1_0000..0x1_0000_0000 => write_sized(out, 0xce, &(value as u32).to_be_bytes()),
+        _ => write_sized(out, 0xcf, &value.to_be_bytes()),
+    }
+}
+
+/// A negative integer.
+#[inline]
+pub(super) fn write_negative(out: &mut Buffer, value: i64) {
+    match value {
+        -32.. => out.push(value as u8),
+        -0x80.. => write_sized(out, 0xd0, &[value as u8]),
+        -0x8000.. => write_sized(out, 0xd1, &(value as i16).to_be_bytes()),
+        -0x8000_0000.. => write_sized(out, 0xd2, &(value as i32).to_be_bytes()),
+        _ => write_sized(out, 0xd3, &value.to_be_bytes()),
+    }
+}
+
+pub(super) fn write_float(out: &mut Buffer, value: f64) {
+    write_sized(out, 0xcb, &value.to_be_bytes());
+}
+
+/// The head of a text of so many bytes.
+#[inline]
+pub(super) fn write_string_head(out: &mut Buffer, len: usize) {
+    match len {
+        0..32 => out.push(0xa0 | len as u8),
+        32..0x100 => write_sized(out, 0xd9, &[len as u8]),
+        0x100..0x1_0000 => write_sized(out, 0xda, &(len as u16).to_be_bytes()),
+        _ => write_sized(out, 0xdb, &len_32(len).to_be_bytes()),
+    }
+}
+
+#[inline]
+pub(super) fn write_string(out: &mut Buffer, text: &[u8]) {
+    write_string_head(out, text.len());
+    out.extend_from_slice(&text[..len_32(text.len()) as usize]);
+}
+
+/// The head of a binary of so many bytes.
+pub(super) fn write_binary_head(out: &mut Buffer, len: usize) {
+    match len {
+        0..0x100 => write_sized(out, 0xc4, &[len as u8]),
+        0x100..0x1_0000 => write_sized(out, 0xc5, &(len as u16).to_be_bytes()),
+        _ => write_sized(out, 0xc6, &len_32(len).to_be_bytes()),
+    }
+}
+
+pub(super) fn write_binary(out: &mut Buffer, bytes: &[u8]) {
+    write_binary_head(out, bytes.len());
+    out.extend_from_slice(&bytes[..len_32(bytes.len()) as usize]);
+}

@@ -1,0 +1,122 @@
+//! The arrows between the crates, and what the pure crates may not contain.
+//!
+//! The table is the one of the design: an arrow that is not here is a decision record, not a line in a manifest.
+
+use std::collections::BTreeMap;
+
+/// The crates that hold no sockets, files, threads, clocks or randomness of the system.
+pub(super) const PURE: [&str; 3] = ["bondy-wamp", "bondy-iam", "bondy-router"];
+
+/// Each crate with the crates of the workspace that it may depend on, tests included.
+const ARROWS: [(&str, &[&str]); 14] = [
+    ("bondy-wamp", &[]),
+    ("bondy-iam", &["bondy-wamp"]),
+    ("bondy-router", &["bondy-wamp", "bondy-iam"]),
+    ("bondy-store", &[]),
+    ("bondy-cluster", &[]),
+    ("bondy-transport", &["bondy-wamp"]),
+    ("bondy-client", &["bondy-wamp", "bondy-transport"]),
+    ("bondy-gateway", &["bondy-wamp", "bondy-iam", "bondy-client"]),
+    ("bondy-bridge", &["bondy-wamp", "bondy-client"]),
+    (
+        "bondy-node",
+        &[
+            "bondy-wamp",
+            "bondy-iam",
+            "bondy-router",
+            "bondy-store",
+            "bondy-cluster",
+            "bondy-transport",
+            "bondy-client",
+            "bondy-gateway",
+            "bondy-bridge",
+        ],
+    ),
+    ("bondy-testkit", &["bondy-node", "bondy-client"]),
+    ("bondy-bench", &["bondy-wamp", "bondy-transport"]),
+    ("bondy-cli", &["bondy-node", "bondy-client", "bondy-testkit", "bondy-bench"]),
+    ("xtask", &[]),
+];
+
+/// Libraries that reach the outside world, by the name that code uses for them.
+const OUTSIDE: [&str; 18] = [
+    "async_io",
+    "async_std",
+    "aws_lc_rs",
+    "clap",
+    "getrandom",
+    "hyper",
+    "hyper_util",
+    "mimalloc",
+    "mio",
+    "native_tls",
+    "notify",
+    "polling",
+    "reqwest",
+    "rustls",
+    "smol",
+    "socket2",
+    "tokio",
+    "tracing_subscriber",
+];
+
+/// Findings about `dependencies`: each crate with the names of its direct dependencies.
+pub(super) fn check_arrows(dependencies: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (name, targets) in dependencies {
+        let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| known == name) else {
+            findings.push(format!(
+                "{name}: a new crate needs a decision record and a row in xtask/src/tidy/layer.rs"
+            ));
+            continue;
+        };
+        let ours = targets.iter().filter(|target| dependencies.contains_key(*target));
+        for target in ours.filter(|target| !allowed.contains(&target.as_str())) {
+            findings.push(format!("{name}: depends on {target}; the design has no such arrow"));
+        }
+    }
+    findings
+}
+
+/// Findings about the pure crate `name`, whose dependencies, direct and indirect, are the lines of `tree`.
+pub(super) fn check_pure(name: &str, tree: &str) -> Vec<String> {
+    let mut outside: Vec<&str> = tree.lines().map(str::trim).filter(|line| OUTSIDE.contains(line)).collect();
+    outside.sort_unstable();
+    outside.dedup();
+    outside.iter().map(|library| format!("{name}: a pure crate may not contain {library}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str, targets: &[&str]) -> (String, Vec<String>) {
+        (name.to_owned(), targets.iter().map(|&target| target.to_owned()).collect())
+    }
+
+    #[test]
+    fn an_arrow_against_the_table_is_found() {
+        let crates =
+            BTreeMap::from([one("bondy-wamp", &["bondy-router"]), one("bondy-router", &["bondy-wamp"])]);
+        assert_eq!(
+            check_arrows(&crates),
+            ["bondy-wamp: depends on bondy-router; the design has no such arrow"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_crate_is_found() {
+        assert_eq!(check_arrows(&BTreeMap::from([one("bondy-extra", &[])])).len(), 1);
+    }
+
+    #[test]
+    fn libraries_from_outside_are_nobody_s_business() {
+        assert!(check_arrows(&BTreeMap::from([one("bondy-wamp", &["memchr"])])).is_empty());
+    }
+
+    #[test]
+    fn an_indirect_runtime_makes_a_crate_impure() {
+        let findings = check_pure("bondy-router", "bondy_router\npapaya\ntokio\ntokio\n");
+        assert_eq!(findings, ["bondy-router: a pure crate may not contain tokio"]);
+    }
+}
