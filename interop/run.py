@@ -93,7 +93,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a representative part")
     parser.add_argument("--only", action="append", default=[], metavar="FEATURE", help="features whose names contain this")
     parser.add_argument("--clients", default="", help="comma-separated client names")
-    parser.add_argument("--failures-max", type=int, default=40)
+    parser.add_argument("--without", action="append", default=[], metavar="SERIALIZER", help="leave one out")
+    parser.add_argument("--failures-max", type=int, default=12, help="failures after which a feature is left")
     parser.add_argument("--trace", type=Path, help="write every protocol line here")
     return parser.parse_args()
 
@@ -122,7 +123,7 @@ def main() -> int:
     print("router:", ", ".join(router.urls.values()))
     for peer in peers:
         print(f"client: {peer.name} {peer.about['version']}, {len(peer.about['endpoints'])} transports and serializers")
-    world = World(router, peers)
+    world = World(router, peers, options.without)
     score = run(world, features, options.quick, lambda text: print(text, flush=True), options.failures_max)
     world.close()
     for peer in peers:

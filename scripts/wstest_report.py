@@ -32,14 +32,17 @@ def main(report_path, log_path):
         (results,) = json.load(file).values()
     with open(log_path, encoding="utf-8", errors="replace") as file:
         log = file.read()
-    order = sorted(results, key=lambda case: [int(part) for part in case.split(".")])
+    names = collections.defaultdict(list)
     failures = 0
-    for case in order:
+    for case in sorted(results, key=lambda case: [int(part) for part in case.split(".")]):
         result = results[case]
-        verdict = "" if is_accepted(case, result) else "  <-- not accepted"
-        failures += bool(verdict)
-        if verdict or result["behavior"] != "OK":
-            print(f"   {case}: {result['behavior']}, close {result['behaviorClose']}{verdict}")
+        if not is_accepted(case, result):
+            failures += 1
+            print(f"   {case}: {result['behavior']}, close {result['behaviorClose']}: not accepted")
+        elif result["behavior"] != "OK":
+            names[result["behavior"]].append(case)
+    for behavior, cases in names.items():
+        print(f"   {behavior}: {' '.join(cases)}")
     counts = collections.Counter(result["behavior"] for result in results.values())
     print(f"   {len(results)} cases: " + ", ".join(f"{count} {name}" for name, count in counts.most_common()))
     announced = announced_cases(log)

@@ -46,12 +46,12 @@ class Feature:
     every_endpoint: bool = False
     own_sessions: bool = False
 
-    def missing(self, peers: tuple[Any, Any]) -> list[tuple[str, str, str]]:
+    def missing(self, peers: tuple[Any, Any], transports: tuple[str, str]) -> list[tuple[str, str, str]]:
         """What the two clients lack: client, role, reason."""
         found = []
-        for role, peer in zip(self.roles, peers):
+        for role, peer, transport in zip(self.roles, peers, transports):
             for need in self.needs.get(role, []):
-                if (reason := peer.lacks(f"{need}.{role}")) is not None:
+                if (reason := peer.lacks(f"{need}.{role}", transport)) is not None:
                     found.append((peer.name, role, reason))
         return found
 
@@ -73,13 +73,31 @@ def rpc(caller: Session, callee: Session, _world: Any) -> None:
     callee.register(procedure)
     check_same(caller.call(procedure, 1, "two", [3]), ([1, "two", [3]], {}), caller, callee)
     check_same(caller.call(procedure, "x", key={"a": 1}), (["x"], {"key": {"a": 1}}), caller, callee)
-    check_same(caller.call(procedure, key=7), ([], {"key": 7}), caller, callee)
     check_same(caller.call(procedure), ([], {}), caller, callee)
     callee.undo_last()
     expect_error("wamp.error.no_such_procedure", lambda: caller.call(procedure))
     total = fresh("add")
     callee.register(total, "add")
     check_same(caller.call(total, 23, 19), ([42], {}), caller, callee)
+
+
+@feature("kwargs without args in calls", RPC)
+def kwargs_alone_in_calls(caller: Session, callee: Session, _world: Any) -> None:
+    # Some libraries write null where the empty list belongs; it must not reach the other side.
+    echo, keywords = fresh("echo"), fresh("keywords")
+    callee.register(echo)
+    check_same(caller.call(echo, key=7), ([], {"key": 7}), caller, callee)
+    callee.register(keywords, "keywords", kwargs={"answer": 42})
+    check_same(caller.call(keywords), ([], {"answer": 42}), caller, callee)
+
+
+@feature("kwargs without args in events", EVENTS)
+def kwargs_alone_in_events(publisher: Session, subscriber: Session, _world: Any) -> None:
+    topic = fresh("keywords")
+    subscriber.subscribe(topic)
+    publisher.publish(topic, key=7)
+    event = subscriber.next_event(topic)
+    check_same((event["args"], event["kwargs"]), ([], {"key": 7}), publisher, subscriber)
 
 
 @feature("many calls at once", RPC)
@@ -127,7 +145,8 @@ def _payload(*ends: Session) -> list:
     fractions = list(values.FLOATS)
     if not any(end.loose_numbers for end in ends):
         fractions += values.INTEGRAL_FLOATS
-    return [values.TEXTS, whole, fractions, values.STRUCTURES, values.BINARIES]
+    binaries = values.BINARIES if all(end.holds_binary for end in ends) else []
+    return [values.TEXTS, whole, fractions, values.STRUCTURES, binaries]
 
 
 @feature("values through calls", RPC, every_endpoint=True)
@@ -157,16 +176,22 @@ def large_payloads(caller: Session, callee: Session, _world: Any) -> None:
         check_same(caller.call(procedure, "ä" * (size // 2)), (["ä" * (size // 2)], {}), caller, callee)
 
 
-@feature("errors", RPC)
-def errors(caller: Session, callee: Session, _world: Any) -> None:
+@feature("error uris", RPC)
+def error_uris(caller: Session, callee: Session, _world: Any) -> None:
+    procedure = fresh("taken")
+    callee.register(procedure)
+    expect_error("wamp.error.no_such_procedure", lambda: caller.call(fresh("missing")))
+    expect_error("wamp.error.procedure_already_exists", lambda: caller.register(procedure))
+
+
+@feature("error payloads", RPC, needs={"caller": ["error_payload"], "callee": ["error_uri"]})
+def error_payloads(caller: Session, callee: Session, _world: Any) -> None:
     failing = fresh("failing")
     callee.register(failing, "error", uri="com.example.error.custom", args=["why", 7], kwargs={"detail": ["ü"]})
     error = expect_error("com.example.error.custom", lambda: caller.call(failing))
     check_same(error.error_args, ["why", 7], caller, callee)
-    if callee.peer.lacks("error_kwargs.callee") is None and caller.peer.lacks("error_payload.caller") is None:
+    if callee.peer.lacks("error_kwargs.callee") is None:
         check_same(error.error_kwargs, {"detail": ["ü"]}, caller, callee)
-    expect_error("wamp.error.no_such_procedure", lambda: caller.call(fresh("missing")))
-    expect_error("wamp.error.procedure_already_exists", lambda: caller.register(failing))
 
 
 @feature("pattern registration", RPC, needs={"callee": ["register_options"]})
@@ -263,19 +288,22 @@ def progressive_invocations(caller: Session, callee: Session, _world: Any) -> No
     check_same(caller.start_call(procedure, chunks=[[0, 1]]).result(), ([0, 1], {}), caller, callee)
 
 
+def _cancel_modes(caller: Session) -> list[str | None]:
+    return caller.peer.about.get("cancel_modes", ["killnowait", "kill", "skip"])
+
+
 @feature("cancel", RPC, needs={"caller": ["cancel"], "callee": ["cancel", "slow"]})
 def cancel(caller: Session, callee: Session, _world: Any) -> None:
     procedure = fresh("slow")
     callee.register(procedure, "slow")
-    modes = ["killnowait", "kill", "skip"] if caller.peer.lacks("cancel_mode.caller") is None else [None]
-    for mode in modes:
+    for mode in _cancel_modes(caller):
         call = caller.start_call(procedure)
         callee.wait("invoked")
         call.cancel(mode)
         try:
             raise AssertionError(f"{mode}: got {call.result()}")
         except WampError as error:
-            assert error.uri in ("wamp.error.canceled", "Cancelled"), f"{mode}: {error}"
+            assert error.uri == "wamp.error.canceled", f"{mode}: {error}"
         if mode == "skip":
             callee.ask("release")
         else:
@@ -294,11 +322,8 @@ def cancel_skips(caller: Session, callee: Session, _world: Any) -> None:
     callee.register(procedure, "slow")
     call = caller.start_call(procedure)
     callee.wait("invoked")
-    call.cancel(None)
-    try:
-        raise AssertionError(f"got {call.result()}")
-    except WampError as error:
-        assert error.uri in ("wamp.error.canceled", "Cancelled"), error
+    call.cancel(_cancel_modes(caller)[0])
+    expect_error("wamp.error.canceled", call.result)
     callee.ask("release")
     echo = fresh("echo")
     callee.register(echo)
@@ -386,11 +411,7 @@ def retention(publisher: Session, subscriber: Session, _world: Any) -> None:
     assert event["args"] == ["live"] and not event["details"].get("retained"), event
 
 
-PASSTHRU = [("x_custom", "msgpack"), ("x_custom", "cbor"), ("mqtt", "json"), ("wamp", "cbor")]
-
-
-def _passthru_schemes(*ends: Session) -> list[tuple[str, str]]:
-    return [] if any(end.serializer == "json" for end in ends) else PASSTHRU
+PASSTHRU = [("x_custom", "msgpack"), ("mqtt", "cbor"), ("wamp", "cbor")]
 
 
 @feature("passthru of calls", RPC, needs={"caller": ["passthru", "call_options"], "callee": ["passthru"]})
@@ -432,7 +453,11 @@ def publisher_exclusion(publisher: Session, subscriber: Session, _world: Any) ->
         assert subscriber.next_event(topic)["args"] == ["to me too"]
 
 
-@feature("exclude and eligible lists", EVENTS, needs={"publisher": ["publish_options"]})
+@feature(
+    "exclude and eligible lists",
+    EVENTS,
+    needs={"publisher": ["publish_options"], "subscriber": ["session_id"]},
+)
 def lists(publisher: Session, subscriber: Session, world: Any) -> None:
     topic = fresh("lists")
     with world.another(subscriber) as other:
@@ -457,7 +482,7 @@ def lists(publisher: Session, subscriber: Session, world: Any) -> None:
         _quiet(other)
 
 
-@feature("meta procedures", RPC)
+@feature("meta procedures", RPC, needs={"caller": ["session_id"], "callee": ["session_id"]})
 def meta_procedures(caller: Session, callee: Session, _world: Any) -> None:
     procedure, topic = fresh("meta"), fresh("meta")
     registration = callee.register(procedure)
@@ -492,7 +517,7 @@ def meta_procedures(caller: Session, callee: Session, _world: Any) -> None:
     expect_error("wamp.error.no_such_subscription", lambda: caller.call("wamp.subscription.get", 4711))
 
 
-@feature("meta events", EVENTS)
+@feature("meta events", EVENTS, needs={"publisher": ["session_id"]})
 def meta_events(publisher: Session, subscriber: Session, world: Any) -> None:
     joins, leaves, registered = "wamp.session.on_join", "wamp.session.on_leave", "wamp.registration.on_create"
     for topic in (joins, leaves, registered):
@@ -526,7 +551,7 @@ def testament(publisher: Session, subscriber: Session, _world: Any) -> None:
     check_same((event["args"], event["kwargs"]), (["goodbye"], {"from": "beyond"}), publisher, subscriber)
 
 
-@feature("killed session", RPC, own_sessions=True)
+@feature("killed session", RPC, needs={"callee": ["session_id"]}, own_sessions=True)
 def killed_session(caller: Session, callee: Session, _world: Any) -> None:
     procedure = fresh("killed")
     callee.register(procedure)

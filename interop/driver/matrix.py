@@ -13,17 +13,19 @@ from .peer import Peer, PeerFailed, Session, WampError
 from .router import Router
 
 PAIRS_PER_CLIENTS = 3
+FAILURES_PER_FEATURE_MAX = 12
 
 
 class World:
     """The router, the peers and the sessions that are open between cases."""
 
-    def __init__(self, router: Router, peers: list[Peer]):
-        self.router, self.peers = router, peers
+    def __init__(self, router: Router, peers: list[Peer], without: list[str]):
+        self.router, self.peers, self.without = router, peers, without
         self.open: dict[tuple, Session] = {}
 
     def join(self, peer: Peer, transport: str, serializer: str) -> Session:
         if not peer.alive():
+            self.open = {key: kept for key, kept in self.open.items() if kept.peer is not peer}
             peer.start()
         return Session(peer, transport, serializer, self.router.urls[transport], self.router.realm)
 
@@ -52,7 +54,7 @@ class World:
         return self.session(session.peer, (session.transport, "msgpack"), "passthru")
 
     def endpoints(self, peer: Peer) -> list[tuple[str, str]]:
-        return [(t, s) for t, s in peer.about["endpoints"] if t in self.router.urls]
+        return [(t, s) for t, s in peer.about["endpoints"] if t in self.router.urls and s not in self.without]
 
     def close(self) -> None:
         for session in self.open.values():
@@ -95,13 +97,13 @@ def pairs(world: World, feature: Feature, quick: bool, offset: int) -> Iterator[
             yield active, passive, one, other
 
 
-def run(world: World, features: list[Feature], quick: bool, say: Callable[[str], None], failures_max: int) -> Score:
+def run(world: World, features: list[Feature], quick: bool, say: Callable[[str], None], failures_max: int = FAILURES_PER_FEATURE_MAX) -> Score:
     """Every feature over its pairs."""
     score = Score()
     for number, feature in enumerate(features):
-        begun = time.monotonic()
+        begun, failures_before = time.monotonic(), len(score.failures)
         for active, passive, one, other in pairs(world, feature, quick, number * 7):
-            if missing := feature.missing((active, passive)):
+            if missing := feature.missing((active, passive), (one[0], other[0])):
                 for client, role, reason in missing:
                     score.note_gap(feature, client, role, reason)
                 continue
@@ -110,9 +112,9 @@ def run(world: World, features: list[Feature], quick: bool, say: Callable[[str],
             score.note(feature, ends, {active.name, passive.name}, problem)
             if problem is not None:
                 say(f"FAIL {feature.name}: {ends[0]} -> {ends[1]}: {problem}")
-            if len(score.failures) >= failures_max:
-                say(f"gave up after {failures_max} failures")
-                return score
+            if len(score.failures) - failures_before >= failures_max:
+                say(f"{feature.name}: gave up after {failures_max} failures")
+                break
         score.seconds[feature.name] = time.monotonic() - begun
         say(f"{feature.name}: {score.seconds[feature.name]:.1f} s")
     return score

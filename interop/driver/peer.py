@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 from .values import as_json_text, decode, encode, same
 
-REPLY_TIMEOUT_S = 8.0
+REPLY_TIMEOUT_S = 3.0
 EVENT_TIMEOUT_S = 5.0
 
 
@@ -116,9 +116,10 @@ class Peer:
             self.process.kill()
             self.process.wait()
 
-    def lacks(self, feature: str) -> str | None:
-        """Why this client cannot take this part, in its own peer's words; `None` if it can."""
-        return self.about.get("lacks", {}).get(feature)
+    def lacks(self, part: str, transport: str = "") -> str | None:
+        """Why this client cannot take this part (over this transport), in its peer's words; `None` if it can."""
+        lacks = self.about.get("lacks", {})
+        return lacks.get(part) or lacks.get(f"{part}/{transport}")
 
 
 class Call:
@@ -177,6 +178,10 @@ class Session:
     def integer_max(self) -> int:
         return int(self.peer.about.get("integer_max", {}).get(self.serializer, 2**64))
 
+    @property
+    def holds_binary(self) -> bool:
+        return self.serializer not in self.peer.about.get("no_binary", [])
+
     def take(self, message: dict) -> None:
         with self.changed:
             self.left = self.left or message["event"] == "left"
@@ -210,8 +215,12 @@ class Session:
     def ask(self, op: str, **fields: Any) -> dict:
         return self.peer.ask(op, session=self.name, **fields)
 
-    def _outgoing(self, value: Any) -> Any:
-        return encode(as_json_text(value) if self.raw_binary else value)
+    def _payload(self, args: list, kwargs: dict) -> dict:
+        """What goes on the line; kwargs alone go without args, so that the library fills the hole in its own way."""
+        fields = {"args": args} if args or not kwargs else {}
+        if kwargs:
+            fields["kwargs"] = kwargs
+        return encode(as_json_text(fields) if self.raw_binary else fields)
 
     def register(self, procedure: str, kind: str = "echo", options: dict | None = None, **behaviour: Any) -> Any:
         behaviour = {"kind": kind, **{key: encode(value) for key, value in behaviour.items()}}
@@ -244,7 +253,7 @@ class Session:
         if chunks is not None:
             fields["chunks"] = encode(chunks)
         else:
-            fields |= {"args": self._outgoing(args or []), "kwargs": self._outgoing(kwargs or {})}
+            fields |= self._payload(args or [], kwargs or {})
         return Call(self, *self.peer.begin("call", session=self.name, **fields))
 
     def call(self, procedure: str, *args: Any, options: dict | None = None, **kwargs: Any) -> tuple[list, dict]:
@@ -252,7 +261,7 @@ class Session:
 
     def publish(self, topic: str, *args: Any, options: dict | None = None, **kwargs: Any) -> Any:
         options = {"acknowledge": True} | (options or {})
-        payload = {"args": self._outgoing(list(args)), "kwargs": self._outgoing(kwargs)}
+        payload = self._payload(list(args), kwargs)
         return decode(self.ask("publish", topic=topic, options=encode(options), **payload).get("publication"))
 
     def received(self, value: Any) -> Any:

@@ -68,12 +68,12 @@ class AutobahnPython(Peer):
         "version": importlib.metadata.version("autobahn"),
         "endpoints": [["websocket", name] for name in SERIALIZERS]
         + [[transport, name] for transport in ("rawsocket", "unix") for name in ("json", "msgpack", "cbor")],
+        "cancel_modes": [None],
         "lacks": {
             "progressive_invocations.caller": NO_CHUNKS,
             "progressive_invocations.callee": NO_CHUNKS,
             "disclose.caller": NO_DISCLOSE,
             "disclose.publisher": NO_DISCLOSE,
-            "cancel_mode.caller": "sends CANCEL without a mode",
             "passthru.caller": NO_PPT,
             "passthru.callee": NO_PPT,
             "passthru.publisher": NO_PPT,
@@ -155,6 +155,8 @@ class AutobahnPython(Peer):
             return CallResult(behaviour["count"])
         if kind == "error":
             raise ApplicationError(behaviour["uri"], *decode(behaviour["args"]), **decode(behaviour["kwargs"]))
+        if kind == "keywords":
+            return CallResult(**decode(behaviour["kwargs"]))
         if kind == "details":
             seen = {
                 name: getattr(details, name) for name in ("caller", "caller_authid", "caller_authrole", "procedure")
@@ -178,8 +180,12 @@ class AutobahnPython(Peer):
         options = dict(command.get("options") or {})
         settings = {"details": True, **options}
         if settings.pop("receive_progress", False):
-            settings["on_progress"] = lambda *args, **kwargs: self.event(
-                "progress", session.name, call=command["id"], args=encode(args), kwargs=encode(kwargs)
+            settings["on_progress"] = lambda step: self.event(
+                "progress",
+                session.name,
+                call=command["id"],
+                args=encode(step.results or []),
+                kwargs=encode(step.kwresults or {}),
             )
         future = session.call(
             command["procedure"],

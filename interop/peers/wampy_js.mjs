@@ -17,7 +17,8 @@ const version = JSON.parse(readFileSync(new URL('../node_modules/wampy/package.j
 // wampy hands this constructor five arguments and expects the client of the `websocket` package; `ws` takes three.
 class Socket extends WebSocket {
     constructor(url, protocols) {
-        super(url, protocols);
+        // One message a turn of the event loop, as browsers deliver them.
+        super(url, protocols, { allowSynchronousEvents: false });
     }
 }
 
@@ -73,6 +74,12 @@ function behave(session, behaviour, procedure) {
                 return { argsList: [behaviour.count] };
             case 'error':
                 throw { error: behaviour.uri, argsList: decode(behaviour.args), argsDict: decode(behaviour.kwargs) };
+            case 'collect':
+                chunks.push(...argsList);
+                // A promise that never settles: the library would end the call with whatever it settles to.
+                return details.progress ? new Promise(() => {}) : { argsList: chunks.splice(0) };
+            case 'keywords':
+                return { argsDict: decode(behaviour.kwargs) };
             case 'details':
                 return { argsList: [], argsDict: { procedure, ...present(details) } };
             case 'slow':
@@ -99,9 +106,10 @@ serve({
             onClose: () => event('left', session, {}),
             onError: (error) => console.error(session, error),
         });
-        // The library sends chunks and progressive results, but its HELLO announces neither, so a router that goes by
-        // what is announced must refuse the first and strip the second.
+        // The library sends and takes chunks and sends progressive results, but its HELLO announces none of these, so
+        // a router that goes by what is announced must refuse the first and strip the second.
         client._wamp_features.roles.caller.features.progressive_call_invocations = true;
+        client._wamp_features.roles.callee.features.progressive_call_invocations = true;
         client._wamp_features.roles.callee.features.progressive_call_results = true;
         const details = await wamp(client.connect());
         const handles = { client, calls: new Map(), topics: new Map(), procedures: new Map() };
@@ -146,7 +154,9 @@ serve({
             });
         const advanced = { ...options, ...(wanted ? { progress_callback: report } : {}) };
         let reply;
-        if (command.chunks) {
+        if (command.chunks?.length === 1) {
+            reply = client.call(command.procedure, { argsList: decode(command.chunks[0]) }, advanced);
+        } else if (command.chunks) {
             const [first, ...rest] = command.chunks.map((args) => ({ argsList: decode(args), argsDict: undefined }));
             const call = client.progressiveCall(command.procedure, first, advanced);
             rest.forEach((chunk, at) => call.sendData(chunk, { progress: at < rest.length - 1 }));
@@ -173,13 +183,19 @@ serve({
                 kwargs: encode(argsDict ?? {}),
                 details: encode({ topic, ...present(details) }),
             });
-        const done = await wamp(client.subscribe(topic, handler, options ?? {}));
-        topics.set(done.subscriptionId, [topic, options ?? {}]);
+        const chosen = Object.keys(options ?? {}).length > 0 ? options : undefined;
+        const done = await wamp(client.subscribe(topic, handler, chosen));
+        topics.set(done.subscriptionId, chosen);
         return { subscription: encode(done.subscriptionId) };
     },
 
     unsubscribe: async ({ session, subscription }) => {
-        await wamp(sessions.get(session).client.unsubscribe(decode(subscription)));
+        const { client, topics } = sessions.get(session);
+        const done = wamp(client.unsubscribe(decode(subscription)));
+        // The library never settles this promise for a subscription with options: it looks for it without them.
+        if (!topics.get(decode(subscription))) {
+            await done;
+        }
     },
 
     publish: async (command) => {

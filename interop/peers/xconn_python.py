@@ -43,7 +43,13 @@ class XconnPython(Peer):
 
     async def op_join(self, command):
         client = AsyncClient(serializer=SERIALIZERS[command["serializer"]]())
-        session = await client.connect(command["url"].replace("unix:/", "unix:///"), command["realm"])
+        name = command["session"]
+
+        async def left():
+            self.event("left", name)
+
+        url = command["url"].replace("unix:/", "unix:///")
+        session = await client.connect(url, command["realm"], disconnect_callback=left)
         session.handles = {}
         self.sessions[command["session"]] = session
         base = session._base_session
@@ -84,6 +90,8 @@ class XconnPython(Peer):
             return Result([behaviour["count"]])
         if kind == "error":
             raise ApplicationError(behaviour["uri"], *decode(behaviour["args"]), **decode(behaviour["kwargs"]))
+        if kind == "keywords":
+            return Result(None, decode(behaviour["kwargs"]))
         if kind == "details":
             return Result([], {"procedure": procedure, **present(details)})
         if kind == "slow":

@@ -148,11 +148,11 @@ impl Settings {
             None => Subject::Own.cores().unwrap_or_else(|| "unknown".to_owned()),
         };
         let text = format!(
-            "{}server on core {server_cores}, load on core {load_cores}{}; {} rounds of {:?}",
+            "{}server on core {server_cores}, load on core {load_cores}{}; {} rounds of {} ms",
             if self.tls { "TLS; " } else { "" },
             if self.realtime { ", real-time" } else { "" },
             self.rounds,
-            self.round
+            self.round.as_millis()
         );
         let setting = json!({
             "server_cores": server_cores,

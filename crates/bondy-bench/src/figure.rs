@@ -117,13 +117,15 @@ impl Figure {
         let collect = |value: fn(&Row) -> Option<Value>| {
             self.rows.iter().filter_map(|row| Some((row.name.to_owned(), value(row)?))).collect::<Map<_, _>>()
         };
-        object.extend(collect(|row| row.ours.map(|ours| json!(ours))));
+        object.extend(collect(|row| row.ours.map(rounded)));
         if let Some(name) = self.floor {
-            let mut floor = collect(|row| row.floor.map(|floor| json!(floor)));
+            let mut floor = collect(|row| row.floor.map(rounded));
             floor.insert("name".to_owned(), json!(name));
             object.insert("floor".to_owned(), Value::Object(floor));
-            let ratio = collect(|row| row.ratio.map(|ratio| json!(ratio.median)));
-            object.insert("ratio".to_owned(), Value::Object(ratio));
+            let ratio = collect(|row| row.ratio.map(|ratio| rounded(ratio.median)));
+            if !ratio.is_empty() {
+                object.insert("ratio".to_owned(), Value::Object(ratio));
+            }
         }
         let goals = collect(|row| Some(json!({"wanted": row.goal?.to_string(), "met": row.is_met()})));
         if !goals.is_empty() {
@@ -183,6 +185,11 @@ impl fmt::Display for Goal {
             Goal::AtLeast(least) => write!(formatter, ">= {}", readable(*least)),
         }
     }
+}
+
+/// Three decimals: no clock here knows more.
+fn rounded(value: f64) -> Value {
+    json!((value * 1_000.0).round() / 1_000.0)
 }
 
 /// Two decimals for small numbers, thousands set apart in large ones.

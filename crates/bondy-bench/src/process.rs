@@ -140,9 +140,9 @@ impl Drop for Process {
 
 fn forward_lines(pipe: impl Read + Send + 'static, lines: SyncSender<String>) {
     std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             // Lines that nobody reads are dropped.
-            let _ = lines.try_send(line);
+            let _ = lines.try_send(String::from_utf8_lossy(&line).into_owned());
         }
     });
 }

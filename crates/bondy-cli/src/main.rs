@@ -19,6 +19,8 @@ use arguments::{Arguments, Command};
 enum Failure {
     /// Exit code 2.
     Configuration(Problems),
+    /// Exit code 2: the configuration is well-formed, and what it names cannot be used.
+    Unusable(anyhow::Error),
     /// Exit code 1.
     Other(anyhow::Error),
 }
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
 fn report(failure: &Failure) -> ExitCode {
     let (text, code) = match failure {
         Failure::Configuration(problems) => (describe(problems), ExitCode::from(2)),
+        Failure::Unusable(error) => (format!("{} {error:#}\n", red("error:")), ExitCode::from(2)),
         Failure::Other(error) => (format!("{} {error:#}\n", red("error:")), ExitCode::FAILURE),
     };
     // If standard error is gone there is nobody left to tell.

@@ -1,20 +1,17 @@
 //! `bondy start`: load the configuration, then run a node until it is told to stop.
 
 use anyhow::Context;
-use bondy_node::config::{self, Config};
+use bondy_node::config;
+use bondy_node::{RunOptions, run};
 
 use crate::Failure;
 use crate::arguments::StartArguments;
 
 pub(crate) fn start(arguments: &StartArguments) -> Result<(), Failure> {
-    let loaded = config::load(&arguments.request())?;
-    run_node(loaded.config, arguments.is_dev()).context("the node stopped")?;
+    let request = arguments.request();
+    let loaded = config::load(&request)?;
+    let reload = || config::load(&request).map(|loaded| loaded.config);
+    let options = RunOptions { is_dev: arguments.is_dev(), reload: &reload };
+    run(&loaded.config, &options).context("the node cannot run")?;
     Ok(())
-}
-
-/// Runs the node until SIGTERM or SIGINT.
-fn run_node(config: Config, dev: bool) -> anyhow::Result<()> {
-    let names: Vec<String> = config.listeners.into_keys().collect();
-    let kind = if dev { "a development node" } else { "a node" };
-    anyhow::bail!("this build cannot run {kind} with the listeners {}", names.join(", "))
 }

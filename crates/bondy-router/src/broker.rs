@@ -4,6 +4,8 @@
 //! active? then append EVENT, else skip. An event is encoded once for each (serializer, with or without topic). A
 //! long fan-out is done in slices, and the publisher is not read again until they are out.
 
+use std::borrow::Cow;
+
 use bondy_wamp::error_uri::ErrorUri;
 use bondy_wamp::feature::Feature;
 use bondy_wamp::id::{PublicationId, RequestId, SessionId};
@@ -11,7 +13,7 @@ use bondy_wamp::message::{
     self, Attributes, Event, EventDetails, Head, Identity, MessageType, Publish, Published, Receivers,
 };
 use bondy_wamp::outbox::{SHARED_BYTES_MIN, Tail};
-use bondy_wamp::payload::Payload;
+use bondy_wamp::payload::{Payload, StoredPayload};
 use bondy_wamp::serializer::Serializer;
 use bondy_wamp::uri::{self, MatchPolicy};
 
@@ -19,7 +21,7 @@ use crate::config::DisclosurePolicy;
 use crate::control::Control;
 use crate::realm::{Flow, Realm};
 use crate::registry::{Entry, Members};
-use crate::retained::Retained;
+use crate::retained::{Retained, StoredAttributes};
 use crate::session::{Refusal, Session, SessionState, Slot};
 use crate::subscription::{Subscriber, Subscription};
 use crate::sync::{Arc, Ordering};
@@ -50,16 +52,48 @@ pub struct FanOut<'m> {
 #[derive(Debug)]
 pub(crate) struct Publication<'m> {
     pub(crate) id: PublicationId,
-    pub(crate) topic: &'m str,
-    pub(crate) publisher: Option<Identity<'m>>,
+    pub(crate) topic: Cow<'m, str>,
+    pub(crate) publisher: Option<Identity<'static>>,
     pub(crate) trust_level: Option<u64>,
-    pub(crate) attributes: &'m Attributes<'m>,
-    pub(crate) payload: Payload<'m>,
-    pub(crate) receivers: Option<&'m Receivers>,
+    pub(crate) content: Content<'m>,
+    is_passthru: bool,
+    pub(crate) receivers: Option<Cow<'m, Receivers>>,
     /// The publisher, where it does not receive its own event.
     pub(crate) excluded: Option<SessionId>,
     /// By serializer, without and with the topic.
     tails: [[EventTail; 2]; Serializer::ALL.len()],
+}
+
+/// What is opaque in a publication: as it came, or kept for the slices to come.
+#[derive(Debug)]
+pub(crate) enum Content<'m> {
+    Borrowed(&'m Attributes<'m>, Payload<'m>),
+    Stored(StoredAttributes, StoredPayload),
+}
+
+impl Content<'_> {
+    pub(crate) fn attributes(&self) -> Attributes<'_> {
+        match self {
+            Content::Borrowed(attributes, _) => (*attributes).clone(),
+            Content::Stored(attributes, _) => attributes.as_attributes(),
+        }
+    }
+
+    pub(crate) fn payload(&self) -> Payload<'_> {
+        match self {
+            Content::Borrowed(_, payload) => *payload,
+            Content::Stored(_, payload) => payload.as_payload(),
+        }
+    }
+
+    fn into_owned(self) -> Content<'static> {
+        match self {
+            Content::Borrowed(attributes, payload) => {
+                Content::Stored(StoredAttributes::new(attributes), payload.to_stored())
+            }
+            Content::Stored(attributes, payload) => Content::Stored(attributes, payload),
+        }
+    }
 }
 
 /// An encoded event, or why there is none.
@@ -80,11 +114,11 @@ impl<'m> Publication<'m> {
     ) -> Self {
         Self {
             id,
-            topic,
+            topic: topic.into(),
             publisher: None,
             trust_level: None,
-            attributes,
-            payload,
+            is_passthru: attributes.has_passthru(),
+            content: Content::Borrowed(attributes, payload),
             receivers: None,
             excluded: None,
             tails: Default::default(),
@@ -94,8 +128,8 @@ impl<'m> Publication<'m> {
     /// May this session receive it?
     fn admits(&self, session: &Session) -> bool {
         self.excluded != Some(session.id())
-            && self.receivers.is_none_or(|receivers| admits(receivers, session))
-            && (!self.attributes.has_passthru() || session.features().has(Feature::SubscriberPassthru))
+            && self.receivers.as_deref().is_none_or(|receivers| admits(receivers, session))
+            && (!self.is_passthru || session.features().has(Feature::SubscriberPassthru))
     }
 
     fn event(&self, with_topic: bool, dropped: u64) -> Event<'_> {
@@ -104,14 +138,24 @@ impl<'m> Publication<'m> {
             subscription: Default::default(),
             publication: self.id,
             details: EventDetails {
-                topic: with_topic.then_some(self.topic.into()),
+                topic: with_topic.then_some((&*self.topic).into()),
                 publisher: self.publisher.clone(),
                 trustlevel: self.trust_level,
                 retained: false,
                 dropped,
-                attributes: self.attributes.clone(),
+                attributes: self.content.attributes(),
             },
-            payload: self.payload,
+            payload: self.content.payload(),
+        }
+    }
+
+    /// Copies what was borrowed from the message, for slices that come after it is gone.
+    fn into_owned(self) -> Publication<'static> {
+        Publication {
+            topic: Cow::Owned(self.topic.into_owned()),
+            content: self.content.into_owned(),
+            receivers: self.receivers.map(|receivers| Cow::Owned(receivers.into_owned())),
+            ..self
         }
     }
 
@@ -172,6 +216,10 @@ impl<'m> FanOut<'m> {
         }
     }
 
+    fn into_owned(self) -> FanOut<'static> {
+        FanOut { publication: self.publication.into_owned(), ..self }
+    }
+
     /// Visits subscribers, at most about `visits_max`; true when all have been visited.
     pub(crate) fn advance(&mut self, mut visits_max: usize, turn: &mut Turn) -> bool {
         while let Some((subscription, members)) = self.routes.get(self.route) {
@@ -210,7 +258,7 @@ impl<'m> FanOut<'m> {
             return false;
         }
         let head = *self.heads[serializer.index()].get_or_insert_with(|| {
-            let elements = 4 + self.publication.payload.elements();
+            let elements = 4 + self.publication.content.payload().elements();
             message::head(serializer, elements, MessageType::Event, subscription.subscription_id().0)
         });
         let tail = self.publication.tail(serializer, with_topic);
@@ -226,13 +274,13 @@ impl<'m> FanOut<'m> {
         }
         turn.stats.events_delivered += 1;
         match subscriber.slot.take_dropped() {
-            0 => state.append(session, head.as_bytes(), tail, turn),
+            0 => state.append_event(session, head.as_bytes(), tail, turn),
             dropped => {
                 let event = self.publication.event(with_topic, dropped);
                 if let Ok(tail) =
                     turn.encode(serializer, SHARED_BYTES_MIN, |encoder| event.encode_tail(encoder))
                 {
-                    state.append(session, head.as_bytes(), tail.as_tail(), turn);
+                    state.append_event(session, head.as_bytes(), tail.as_tail(), turn);
                     turn.recycle(tail);
                 }
             }
@@ -275,7 +323,7 @@ impl Realm {
         session: &Arc<Session>,
         publish: &'m Publish<'m>,
         turn: &mut Turn,
-    ) -> Flow<'m> {
+    ) -> Flow {
         if let Err(text) = Self::check_sequence(session, publish.request) {
             return self.violate(session, &text, turn);
         }
@@ -314,7 +362,7 @@ impl Realm {
         if self.fan_out_slice(session, &mut fan_out, turn) {
             return Flow::Done;
         }
-        Flow::FanOut(Box::new(fan_out))
+        Flow::FanOut(Box::new(fan_out.into_owned()))
     }
 
     fn publication<'m>(
@@ -329,7 +377,7 @@ impl Realm {
             Publication::new(id, &publish.topic, &publish.options.attributes, publish.payload);
         publication.publisher = publisher;
         publication.trust_level = session.trust_level();
-        publication.receivers = publish.options.receivers.as_deref();
+        publication.receivers = publish.options.receivers.as_deref().map(Cow::Borrowed);
         publication.excluded = Some(session.id());
         publication
     }
@@ -381,8 +429,8 @@ impl Realm {
     fn retain(&self, publication: &Publication<'_>, turn: &mut Turn) -> Result<Vec<Route>, Refusal> {
         let retained = Retained::new(publication);
         let mut control = self.control.lock();
-        control.retained.store(publication.topic, retained, self.config.limits.retained_max)?;
-        Ok(Self::topic_routes_under_control(&control, publication.topic, turn))
+        control.retained.store(&publication.topic, retained, self.config.limits.retained_max)?;
+        Ok(Self::topic_routes_under_control(&control, &publication.topic, turn))
     }
 
     /// One slice of a fan-out; PUBLISHED when it is done.
@@ -428,7 +476,7 @@ impl Realm {
         publication: Publication<'_>,
         turn: &mut Turn,
     ) {
-        let routes = Self::topic_routes_under_control(control, publication.topic, turn);
+        let routes = Self::topic_routes_under_control(control, &publication.topic, turn);
         FanOut::new(publication, routes).advance(usize::MAX, turn);
     }
 
@@ -446,7 +494,7 @@ impl Realm {
         if publish.options.retain {
             let retained = Retained::new(&publication);
             // Over the limit the event is still delivered, only not retained: nobody is left to be told.
-            let _ = control.retained.store(publication.topic, retained, self.config.limits.retained_max);
+            let _ = control.retained.store(&publication.topic, retained, self.config.limits.retained_max);
         }
         self.histories.record(&publication, turn.now);
         self.publish_under_control(control, publication, turn);

@@ -15,6 +15,7 @@ use bondy_wamp::outbox::Tail;
 use bondy_wamp::uri;
 
 use crate::broker::Delivery;
+use crate::dealer;
 use crate::realm::{Farewell, Flow, Realm};
 use crate::registration::{Callee, InvocationPolicy, Registration};
 use crate::registry::{Entry, Registry};
@@ -102,7 +103,7 @@ impl Realm {
         session: &Arc<Session>,
         subscribe: &Subscribe<'_>,
         turn: &mut Turn,
-    ) -> Flow<'static> {
+    ) -> Flow {
         let request = subscribe.request;
         if let Err(text) = Self::check_sequence(session, request) {
             return self.violate(session, &text, turn);
@@ -232,7 +233,7 @@ impl Realm {
         session: &Arc<Session>,
         unsubscribe: Unsubscribe,
         turn: &mut Turn,
-    ) -> Flow<'static> {
+    ) -> Flow {
         if let Err(text) = Self::check_sequence(session, unsubscribe.request) {
             return self.violate(session, &text, turn);
         }
@@ -312,12 +313,7 @@ impl Realm {
     }
 
     /// REGISTER: the route first, then slot and reply in one section.
-    pub(crate) fn register(
-        &self,
-        session: &Arc<Session>,
-        register: &Register<'_>,
-        turn: &mut Turn,
-    ) -> Flow<'static> {
+    pub(crate) fn register(&self, session: &Arc<Session>, register: &Register<'_>, turn: &mut Turn) -> Flow {
         let request = register.request;
         if let Err(text) = Self::check_sequence(session, request) {
             return self.violate(session, &text, turn);
@@ -455,12 +451,7 @@ impl Realm {
     }
 
     /// UNREGISTER: slot and reply in one section, then the route. Running invocations go on.
-    pub(crate) fn unregister(
-        &self,
-        session: &Arc<Session>,
-        unregister: Unregister,
-        turn: &mut Turn,
-    ) -> Flow<'static> {
+    pub(crate) fn unregister(&self, session: &Arc<Session>, unregister: Unregister, turn: &mut Turn) -> Flow {
         if let Err(text) = Self::check_sequence(session, unregister.request) {
             return self.violate(session, &text, turn);
         }
@@ -601,7 +592,7 @@ impl Realm {
             self.end_call(&invocation.caller, invocation.request, invocation.serial, &refusal, turn);
         }
         for (callee, id) in leftovers.invoked {
-            self.abandon(&callee, id, turn);
+            dealer::abandon(&callee, id, turn);
         }
     }
 
@@ -633,7 +624,7 @@ impl Realm {
         request: RequestId,
         refusal: &Refusal,
         turn: &mut Turn,
-    ) -> Flow<'static> {
+    ) -> Flow {
         let mut state = session.lock();
         if state.is_closed {
             return Flow::Done;

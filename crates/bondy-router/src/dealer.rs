@@ -100,7 +100,7 @@ enum Accepted {
 
 impl Realm {
     /// CALL.
-    pub(crate) fn call(&self, caller: &Arc<Session>, call: &Call<'_>, turn: &mut Turn) -> Flow<'static> {
+    pub(crate) fn call(&self, caller: &Arc<Session>, call: &Call<'_>, turn: &mut Turn) -> Flow {
         if let Err(text) = check_call(caller, call) {
             return self.violate(caller, &text, turn);
         }
@@ -403,7 +403,7 @@ impl Realm {
             Some(_) => {}
             None => {
                 drop(state);
-                self.abandon(&callee.session, id, turn);
+                abandon(&callee.session, id, turn);
             }
         }
     }
@@ -456,20 +456,8 @@ impl Realm {
         }
     }
 
-    /// At the callee: the invocation is there and can be interrupted? Remove it, INTERRUPT. Else it keeps its
-    /// concurrency slot until the callee answers or leaves.
-    pub(crate) fn abandon(&self, callee: &Arc<Session>, id: u64, turn: &mut Turn) {
-        if !callee.features().has(Feature::CalleeCanceling) {
-            return;
-        }
-        let mut state = callee.lock();
-        if state.remove_invocation(id).is_some() {
-            append_interrupt(&mut state, callee, id, CancelMode::KillNoWait, turn);
-        }
-    }
-
     /// More input, at the callee: the invocation is there? Append under the same id. No room: the call ends.
-    fn more_input(&self, callee: &Arc<Session>, id: u64, call: &Call<'_>, turn: &mut Turn) -> Flow<'static> {
+    fn more_input(&self, callee: &Arc<Session>, id: u64, call: &Call<'_>, turn: &mut Turn) -> Flow {
         let Some(entry) = lookup(callee, id) else { return Flow::Done };
         let invocation = Invocation {
             request: RequestId(0),
@@ -499,18 +487,13 @@ impl Realm {
         };
         if let Some(refusal) = refused {
             self.end_call(&entry.caller, entry.request, entry.serial, &refusal, turn);
-            self.abandon(callee, id, turn);
+            abandon(callee, id, turn);
         }
         Flow::Done
     }
 
     /// YIELD.
-    pub(crate) fn yielded(
-        &self,
-        callee: &Arc<Session>,
-        answer: &Yield<'_>,
-        turn: &mut Turn,
-    ) -> Flow<'static> {
+    pub(crate) fn yielded(&self, callee: &Arc<Session>, answer: &Yield<'_>, turn: &mut Turn) -> Flow {
         let id = answer.request.0;
         if answer.options.has_passthru() && !callee.features().has(Feature::CalleePassthru) {
             return self.violate(callee, "YIELD with ppt_scheme without payload_passthru_mode", turn);
@@ -538,7 +521,7 @@ impl Realm {
     }
 
     /// ERROR from a callee.
-    pub(crate) fn failed(&self, callee: &Arc<Session>, error: &Error<'_>, turn: &mut Turn) -> Flow<'static> {
+    pub(crate) fn failed(&self, callee: &Arc<Session>, error: &Error<'_>, turn: &mut Turn) -> Flow {
         if error.request_type != MessageType::Invocation {
             let text = format!("ERROR for a request of type {:?}", error.request_type);
             return self.violate(callee, &text, turn);
@@ -579,7 +562,7 @@ impl Realm {
         id: RequestId,
         text: &str,
         turn: &mut Turn,
-    ) -> Flow<'static> {
+    ) -> Flow {
         match self.answer_1_callee(callee, id.0, turn) {
             Ok(Some(entry)) => {
                 let refusal = Refusal::new(ErrorUri::InvalidArgument, format!("the callee's answer: {text}"));
@@ -667,7 +650,7 @@ impl Realm {
     }
 
     /// YIELD with progress: look the invocation up; then at the caller append and push the deadline on.
-    fn progressed(&self, callee: &Arc<Session>, answer: &Yield<'_>, turn: &mut Turn) -> Flow<'static> {
+    fn progressed(&self, callee: &Arc<Session>, answer: &Yield<'_>, turn: &mut Turn) -> Flow {
         let id = answer.request.0;
         let Some(entry) = lookup(callee, id) else {
             let state = callee.lock();
@@ -689,7 +672,7 @@ impl Realm {
                 "the result passes through, the caller does not take that",
             );
             self.end_call(caller, entry.request, entry.serial, &refusal, turn);
-            self.abandon(callee, id, turn);
+            abandon(callee, id, turn);
             return Flow::Done;
         }
         let refused = match encode_result(caller, answer, turn) {
@@ -704,7 +687,7 @@ impl Realm {
         };
         if let Some(refusal) = refused {
             self.end_call(caller, entry.request, entry.serial, &refusal, turn);
-            self.abandon(callee, id, turn);
+            abandon(callee, id, turn);
         }
         Flow::Done
     }
@@ -758,10 +741,10 @@ impl Realm {
     }
 
     /// CANCEL.
-    pub(crate) fn cancel(&self, caller: &Arc<Session>, cancel: Cancel, turn: &mut Turn) -> Flow<'static> {
+    pub(crate) fn cancel(&self, caller: &Arc<Session>, cancel: Cancel, turn: &mut Turn) -> Flow {
         match cancel_1_caller(caller, cancel, turn) {
             Canceled::Settled => {}
-            Canceled::Abandon(callee, id) => self.abandon(&callee, id, turn),
+            Canceled::Abandon(callee, id) => abandon(&callee, id, turn),
             Canceled::Kill(callee, id) => {
                 let mut state = callee.lock();
                 let is_there =
@@ -773,27 +756,39 @@ impl Realm {
         }
         Flow::Done
     }
+}
 
-    /// The deadline, at the caller: same serial? Moved on: arm again. Else as `killnowait`, with `timeout`.
-    pub(crate) fn deadline(&self, timer: &Timer, turn: &mut Turn) {
-        let Some(caller) = timer.caller.upgrade() else { return };
-        let mut state = caller.lock();
-        let Some(entry) = state.call(timer.request, timer.serial) else { return };
-        if entry.deadline_ns > turn.now.monotonic_ns {
-            if entry.deadline_ns != u64::MAX {
-                turn.timers.push(Timer { deadline_ns: entry.deadline_ns, ..timer.clone() });
-            }
-            return;
+/// The deadline, at the caller: same serial? Moved on: arm again. Else as `killnowait`, with `timeout`.
+pub(crate) fn deadline(timer: &Timer, turn: &mut Turn) {
+    let Some(caller) = timer.caller.upgrade() else { return };
+    let mut state = caller.lock();
+    let Some(entry) = state.call(timer.request, timer.serial) else { return };
+    if entry.deadline_ns > turn.now.monotonic_ns {
+        if entry.deadline_ns != u64::MAX {
+            turn.timers.push(Timer { deadline_ns: entry.deadline_ns, ..timer.clone() });
         }
-        let Some(entry) = state.remove_call(timer.request, timer.serial) else { return };
-        turn.stats.calls_timed_out += 1;
-        let text = format!("the call did not end within {} ms", entry.timeout_ns / 1_000_000);
-        let refusal = Refusal::new(ErrorUri::Timeout, text);
-        state.append_error(&caller, MessageType::Call, timer.request, &refusal, turn);
-        drop(state);
-        if let Phase::Invoked(callee, id) = entry.phase {
-            self.abandon(&callee, id, turn);
-        }
+        return;
+    }
+    let Some(entry) = state.remove_call(timer.request, timer.serial) else { return };
+    turn.stats.calls_timed_out += 1;
+    let text = format!("the call did not end within {} ms", entry.timeout_ns / 1_000_000);
+    let refusal = Refusal::new(ErrorUri::Timeout, text);
+    state.append_error(&caller, MessageType::Call, timer.request, &refusal, turn);
+    drop(state);
+    if let Phase::Invoked(callee, id) = entry.phase {
+        abandon(&callee, id, turn);
+    }
+}
+
+/// At the callee: the invocation is there and can be interrupted? Remove it, INTERRUPT. Else it keeps its
+/// concurrency slot until the callee answers or leaves.
+pub(crate) fn abandon(callee: &Arc<Session>, id: u64, turn: &mut Turn) {
+    if !callee.features().has(Feature::CalleeCanceling) {
+        return;
+    }
+    let mut state = callee.lock();
+    if state.remove_invocation(id).is_some() {
+        append_interrupt(&mut state, callee, id, CancelMode::KillNoWait, turn);
     }
 }
 

@@ -10,6 +10,8 @@ use std::io::{self, IoSlice};
 use bondy_wamp::buffer::BufferPool;
 use bondy_wamp::outbox::{AfterWrite, Batch, SLICES_MAX};
 
+use bondy_wamp::value::Value;
+
 use crate::session::Session;
 
 /// How often one flush writes in a row before it leaves the rest to the owner.
@@ -22,6 +24,9 @@ pub trait Link: Send + Sync + std::fmt::Debug {
 
     /// Wakes the session's owner, who then looks at the session: is it closed, is there something to write?
     fn wake_owner(&self);
+
+    /// How the peer is connected, for the meta API; null where there is nothing to say.
+    fn describe(&self) -> Value;
 
     /// May only the owner write, because the bytes have to be encrypted?
     fn is_owner_only(&self) -> bool;
@@ -54,25 +59,35 @@ impl Session {
         let batch = state.outbox.take();
         drop(state);
         let Some(batch) = batch else { return Flushed::Done };
-        let flushed = self.write(batch, pool);
+        let flushed = self.write(batch, pool, |slices| self.link().try_write(slices));
         if flushed != Flushed::Done {
             self.link().wake_owner();
         }
         flushed
     }
 
-    /// Flushes as the owner, who was woken or has waited for the socket to become writable.
-    pub fn flush_as_owner(&self, pool: &mut BufferPool) -> Flushed {
+    /// Flushes as the owner, who was woken or has waited for the socket to become writable; `write` is the owner's
+    /// own way to the peer, where only it may write.
+    pub fn flush_as_owner(
+        &self,
+        pool: &mut BufferPool,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Flushed {
         let mut state = self.lock();
         state.forget_owner_woken();
         let batch = state.outbox.take_as_owner();
         drop(state);
-        batch.map_or(Flushed::Done, |batch| self.write(batch, pool))
+        batch.map_or(Flushed::Done, |batch| self.write(batch, pool, write))
     }
 
-    fn write(&self, mut batch: Batch, pool: &mut BufferPool) -> Flushed {
+    fn write(
+        &self,
+        mut batch: Batch,
+        pool: &mut BufferPool,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Flushed {
         for writes in 1.. {
-            let (written, would_block) = match write_once(&batch, self) {
+            let (written, would_block) = match write_once(&batch, &mut write) {
                 Ok(written) => (written, written == 0),
                 Err(error) if is_would_block(&error) => (0, true),
                 Err(_) => {
@@ -97,10 +112,13 @@ impl Session {
     }
 }
 
-fn write_once(batch: &Batch, session: &Session) -> io::Result<usize> {
+fn write_once(
+    batch: &Batch,
+    write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let count = batch.slices(&mut slices);
-    session.link().try_write(&slices[..count])
+    write(&slices[..count])
 }
 
 fn is_would_block(error: &io::Error) -> bool {

@@ -55,16 +55,12 @@ impl KeptEvent {
             unix_us: now.unix_us,
             monotonic_ns: now.monotonic_ns,
             publication: publication.id,
-            topic: publication.topic.into(),
-            publisher: publication.publisher.as_ref().map(|identity| Identity {
-                session: identity.session,
-                authid: identity.authid.clone().into_owned().into(),
-                authrole: identity.authrole.clone().into_owned().into(),
-            }),
+            topic: (&*publication.topic).into(),
+            publisher: publication.publisher.clone(),
             trust_level: publication.trust_level,
-            receivers: publication.receivers.cloned(),
-            attributes: StoredAttributes::new(publication.attributes),
-            payload: publication.payload.to_stored(),
+            receivers: publication.receivers.as_deref().cloned(),
+            attributes: StoredAttributes::new(&publication.content.attributes()),
+            payload: publication.content.payload().to_stored(),
         }
     }
 
@@ -93,12 +89,12 @@ impl Histories {
 
     /// Keeps an event where a rule asks for it.
     pub(crate) fn record(&self, publication: &Publication<'_>, now: Now) {
-        if self.rings.is_empty() || names_sessions(publication.receivers) {
+        if self.rings.is_empty() || names_sessions(publication.receivers.as_deref()) {
             return;
         }
         let mut kept = None;
         for ring in &self.rings {
-            if ring.rule.match_policy.matches(&ring.rule.uri, publication.topic) {
+            if ring.rule.match_policy.matches(&ring.rule.uri, &publication.topic) {
                 let event = kept.get_or_insert_with(|| Arc::new(KeptEvent::new(publication, now)));
                 self.keep(ring, Arc::clone(event), now);
             }

@@ -12,6 +12,7 @@
 //! Rule 2. Routes are hints; the session's own slot, under its lock, decides.
 //! Rule 3. A session's messages are handled by one thread at a time, in order.
 
+pub mod broker;
 pub mod config;
 pub mod flush;
 pub mod history;
@@ -22,7 +23,6 @@ pub mod sync;
 pub mod timer;
 pub mod turn;
 
-mod broker;
 mod control;
 mod dealer;
 mod meta;

@@ -150,7 +150,7 @@ impl Realm {
         call: &Call<'_>,
         serial: u64,
         turn: &mut Turn,
-    ) -> Flow<'static> {
+    ) -> Flow {
         let mut doomed = Doomed::new();
         let answer = Arguments::decode(&call.payload).and_then(|arguments| {
             self.meta_procedure(caller, &call.procedure, call, &arguments, &mut doomed, turn)
@@ -496,8 +496,9 @@ fn session_details(session: &Session) -> Value {
     .into_iter()
     .map(|(key, value): (&str, Value)| (key.to_owned(), value))
     .collect();
-    if *session.transport() != Value::Null {
-        details.insert("transport".to_owned(), session.transport().clone());
+    let transport = session.link().describe();
+    if transport != Value::Null {
+        details.insert("transport".to_owned(), transport);
     }
     Value::Dict(details)
 }

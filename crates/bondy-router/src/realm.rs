@@ -4,12 +4,14 @@ use bondy_wamp::error_uri::{CloseUri, ErrorUri};
 use bondy_wamp::feature::{BROKER_FEATURES, DEALER_FEATURES};
 use bondy_wamp::id::{RequestId, SessionId};
 use bondy_wamp::message::{self, Message, MessageType};
-use bondy_wamp::serializer::ParseError;
+use bondy_wamp::outbox::Tail;
+use bondy_wamp::serializer::{Encoder, ParseError};
 use bondy_wamp::value::Value;
 
 use crate::broker::FanOut;
 use crate::config::RealmConfig;
 use crate::control::Control;
+use crate::dealer;
 use crate::history::Histories;
 use crate::registration::Registration;
 use crate::registry::Routes;
@@ -31,12 +33,12 @@ pub struct Realm {
 
 /// What the owner of a session does after a message.
 #[derive(Debug)]
-pub enum Flow<'m> {
+pub enum Flow {
     /// Go on with the next message.
     Done,
     /// A fan-out has more to do: call [`Realm::continue_fan_out`] until it is done, serving others in between, and
     /// read no further from this publisher before.
-    FanOut(Box<FanOut<'m>>),
+    FanOut(Box<FanOut<'static>>),
     /// The session has ended: write what is left and close.
     Ended,
 }
@@ -50,6 +52,9 @@ pub enum JoinError {
     /// The realm has as many sessions as it may.
     #[error("the realm has {0} sessions, its limit")]
     SessionsMax(usize),
+    /// The client takes only messages that are smaller than WELCOME.
+    #[error("the client takes messages of at most {0} bytes, and WELCOME is larger")]
+    MessagesTooSmall(u32),
 }
 
 /// How a session ends, as its peer is told.
@@ -126,10 +131,17 @@ impl Realm {
         let session = Arc::new(Session::new(id, turn.now, config));
         let welcome = self.welcome_details(&session, agent);
         let head = message::head(session.serializer(), 3, MessageType::Welcome, id.0);
-        session.lock().append_small(&session, &head, turn, |encoder| {
-            welcome.encode(encoder);
-            encoder.end_list();
-        });
+        let mut tail = turn.pool.take();
+        let mut encoder = Encoder::tail(session.serializer(), &mut tail);
+        welcome.encode(&mut encoder);
+        encoder.end_list();
+        let mut state = session.lock();
+        if state.outbox.is_too_large(head.as_bytes().len() + tail.len()) {
+            return Err(JoinError::MessagesTooSmall(state.outbox.limits().message_bytes_max));
+        }
+        state.append(&session, head.as_bytes(), Tail::Copied(&tail), turn);
+        drop(state);
+        turn.pool.give(tail);
         control.insert_session(Arc::clone(&session));
         turn.stats.sessions_joined += 1;
         self.publish_on_join(&control, &session, turn);
@@ -155,7 +167,7 @@ impl Realm {
     }
 
     /// Handles one message of a session. The messages of one session are handled one at a time, in order.
-    pub fn handle<'m>(&self, session: &Arc<Session>, message: &'m Message<'m>, turn: &mut Turn) -> Flow<'m> {
+    pub fn handle(&self, session: &Arc<Session>, message: &Message<'_>, turn: &mut Turn) -> Flow {
         match message {
             Message::Call(call) => self.call(session, call, turn),
             Message::Yield(answer) => self.yielded(session, answer, turn),
@@ -194,12 +206,7 @@ impl Realm {
     }
 
     /// Handles bytes that are no message. Where only the payload is at fault the session lives on with an ERROR.
-    pub fn handle_malformed(
-        &self,
-        session: &Arc<Session>,
-        error: &ParseError,
-        turn: &mut Turn,
-    ) -> Flow<'static> {
+    pub fn handle_malformed(&self, session: &Arc<Session>, error: &ParseError, turn: &mut Turn) -> Flow {
         let answered = match error.request {
             Some((MessageType::Yield, id)) => {
                 return self.malformed_answer(session, id, &error.to_string(), turn);
@@ -220,9 +227,14 @@ impl Realm {
         Flow::Done
     }
 
-    /// A timer of [`Turn::timers`] is due.
+    /// A timer of [`Turn::timers`] is due. (Of whichever realm: the timer knows its caller.)
+    pub fn expire(timer: &Timer, turn: &mut Turn) {
+        dealer::deadline(timer, turn);
+    }
+
+    /// The same, for those who hold the realm.
     pub fn handle_deadline(&self, timer: &Timer, turn: &mut Turn) {
-        self.deadline(timer, turn);
+        Self::expire(timer, turn);
     }
 
     /// The next slice of a long fan-out; true when it is done.
@@ -236,14 +248,14 @@ impl Realm {
     }
 
     /// The session broke the protocol: ABORT, then it leaves.
-    pub fn violate(&self, session: &Arc<Session>, text: &str, turn: &mut Turn) -> Flow<'static> {
+    pub fn violate(&self, session: &Arc<Session>, text: &str, turn: &mut Turn) -> Flow {
         turn.stats.protocol_violations += 1;
         self.leave(session, Farewell::Abort(ErrorUri::ProtocolViolation.as_str(), text), turn);
         Flow::Ended
     }
 
     /// The session's own outbox took no reply: it leaves.
-    pub(crate) fn overflow(&self, session: &Arc<Session>, turn: &mut Turn) -> Flow<'static> {
+    pub(crate) fn overflow(&self, session: &Arc<Session>, turn: &mut Turn) -> Flow {
         turn.stats.outbox_overflows += 1;
         let text = "the session reads too slowly: its outbox is over its limit";
         self.leave(session, Farewell::Abort(ErrorUri::LimitExceeded.as_str(), text), turn);

@@ -57,15 +57,11 @@ impl Retained {
     pub(crate) fn new(publication: &Publication<'_>) -> Self {
         Self {
             publication: publication.id,
-            publisher: publication.publisher.as_ref().map(|identity| Identity {
-                session: identity.session,
-                authid: identity.authid.clone().into_owned().into(),
-                authrole: identity.authrole.clone().into_owned().into(),
-            }),
+            publisher: publication.publisher.clone(),
             trust_level: publication.trust_level,
-            receivers: publication.receivers.map(|receivers| Box::new(receivers.clone())),
-            attributes: StoredAttributes::new(publication.attributes),
-            payload: publication.payload.to_stored(),
+            receivers: publication.receivers.as_ref().map(|receivers| Box::new((**receivers).clone())),
+            attributes: StoredAttributes::new(&publication.content.attributes()),
+            payload: publication.content.payload().to_stored(),
         }
     }
 

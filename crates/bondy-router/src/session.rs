@@ -24,9 +24,6 @@ use crate::turn::{Now, Turn};
 /// How many request ids of calls that ended before their last chunk are remembered, per session.
 const ENDED_INPUTS_MAX: usize = 1024;
 
-/// No worker.
-const NOBODY: u16 = u16::MAX;
-
 /// A hash map whose keys strangers choose: seeded.
 pub type SeededMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -41,8 +38,6 @@ pub struct SessionConfig {
     pub serializer: Serializer,
     /// The trust level of its messages, where the listener assigns one.
     pub trust_level: Option<u64>,
-    /// How the client is connected, for the meta API.
-    pub transport: Value,
     /// Demand request ids in sequence.
     pub is_strict: bool,
     /// Close the session, instead of dropping events, when its outbox is over the hard limit.
@@ -57,13 +52,13 @@ pub struct SessionConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionIdentity {
     /// The principal.
-    pub authid: Box<str>,
+    pub authid: Arc<str>,
     /// Its role, or roles separated by commas.
-    pub authrole: Box<str>,
+    pub authrole: Arc<str>,
     /// The method by which it was authenticated.
-    pub authmethod: Box<str>,
+    pub authmethod: Arc<str>,
     /// Who authenticated it.
-    pub authprovider: Box<str>,
+    pub authprovider: Arc<str>,
 }
 
 /// One session of a realm.
@@ -75,7 +70,6 @@ pub struct Session {
     closes_on_overflow: bool,
     trust_level: Option<u64>,
     identity: SessionIdentity,
-    transport: Value,
     joined: Now,
     link: Arc<dyn Link>,
     state: Lock<SessionState>,
@@ -103,7 +97,7 @@ pub struct SessionState {
     pub outbox: Outbox,
     pub(crate) is_closed: bool,
     is_owner_woken: bool,
-    touched_by: u16,
+    touch: Touch,
     pub(crate) last_request: u64,
     pub(crate) calling: Option<Box<Calling>>,
     pub(crate) serving: Option<Box<Serving>>,
@@ -111,6 +105,25 @@ pub struct SessionState {
     sent_bytes: u64,
     pub(crate) dropped_events: u64,
     pub(crate) drop_reported_ns: Option<u64>,
+}
+
+/// On whose list of sessions to be flushed a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touch {
+    Nobody,
+    /// This worker's list for events.
+    Event(u16),
+    /// This worker's list for all other messages, which is flushed first.
+    Message(u16),
+}
+
+impl Touch {
+    fn is_by(self, worker: u16) -> bool {
+        match self {
+            Touch::Nobody => false,
+            Touch::Event(by) | Touch::Message(by) => by == worker,
+        }
+    }
 }
 
 /// A session as caller: its pending calls.
@@ -237,14 +250,13 @@ impl Session {
             closes_on_overflow: config.closes_on_overflow,
             trust_level: config.trust_level,
             identity: config.identity,
-            transport: config.transport,
             joined,
             link: config.link,
             state: Lock::new(SessionState {
                 outbox: config.outbox,
                 is_closed: false,
                 is_owner_woken: false,
-                touched_by: NOBODY,
+                touch: Touch::Nobody,
                 last_request: 0,
                 calling: None,
                 serving: None,
@@ -275,11 +287,6 @@ impl Session {
     /// Who it is.
     pub fn identity(&self) -> &SessionIdentity {
         &self.identity
-    }
-
-    /// How the client is connected.
-    pub fn transport(&self) -> &Value {
-        &self.transport
     }
 
     /// When it joined.
@@ -359,16 +366,37 @@ impl SessionState {
 
     /// Appends one message, whatever the limits; notes on the turn that the session wants to be flushed.
     pub(crate) fn append(&mut self, session: &Arc<Session>, head: &[u8], tail: Tail<'_>, turn: &mut Turn) {
+        self.count_sent(head, tail, turn);
         self.outbox.append(head, tail, &mut turn.pool);
-        let bytes = head.len() + tail.len();
-        self.sent_messages += 1;
-        self.sent_bytes += bytes as u64;
-        turn.stats.messages_sent += 1;
-        turn.stats.bytes_sent += bytes as u64;
-        if self.touched_by != turn.worker {
-            self.touched_by = turn.worker;
+        let touch = Touch::Message(turn.worker);
+        if self.touch != touch {
+            self.touch = touch;
             turn.touched.push(Arc::clone(session));
         }
+    }
+
+    /// Appends one event. Sessions that have only events to be written are flushed after the others.
+    pub(crate) fn append_event(
+        &mut self,
+        session: &Arc<Session>,
+        head: &[u8],
+        tail: Tail<'_>,
+        turn: &mut Turn,
+    ) {
+        self.count_sent(head, tail, turn);
+        self.outbox.append(head, tail, &mut turn.pool);
+        if !self.touch.is_by(turn.worker) {
+            self.touch = Touch::Event(turn.worker);
+            turn.touched_by_events.push(Arc::clone(session));
+        }
+    }
+
+    fn count_sent(&mut self, head: &[u8], tail: Tail<'_>, turn: &mut Turn) {
+        let bytes = (head.len() + tail.len()) as u64;
+        self.sent_messages += 1;
+        self.sent_bytes += bytes;
+        turn.stats.messages_sent += 1;
+        turn.stats.bytes_sent += bytes;
     }
 
     /// Appends a message that is encoded in this very section: for what is small and rare.
@@ -400,7 +428,7 @@ impl SessionState {
     }
 
     pub(crate) fn forget_toucher(&mut self) {
-        self.touched_by = NOBODY;
+        self.touch = Touch::Nobody;
     }
 
     /// Should the owner be woken now? Once, until it looks.

@@ -30,6 +30,8 @@ pub struct Turn {
     pub worker: u16,
     /// Sessions whose outboxes hold new bytes, to be flushed by this worker.
     pub touched: Vec<Arc<Session>>,
+    /// The same for sessions that got events only: to be flushed after the others.
+    pub touched_by_events: Vec<Arc<Session>>,
     /// Timers to be armed by this worker.
     pub timers: Vec<Timer>,
     /// Destinations of calls and results that are over their soft limit.
@@ -57,6 +59,7 @@ impl Turn {
             now: Now::default(),
             worker,
             touched: Vec::new(),
+            touched_by_events: Vec::new(),
             timers: Vec::new(),
             congested: Vec::new(),
             stats: Stats::default(),

@@ -92,7 +92,7 @@ async fn serve(stream: TcpStream, compression: bool, worker: &RefCell<Worker>) -
     // Boxed, so that the task does not keep the size of its first phase.
     let handshake = Box::pin(upgrade::serve(stream, &settings, not_found, std::future::pending()));
     match handshake.await {
-        Ok(Outcome::Upgraded(upgraded)) => echo(upgraded, worker).await,
+        Ok(Outcome::Upgraded(upgraded)) => echo(*upgraded, worker).await,
         Ok(Outcome::Closed) => Ok(()),
         Err(error) => Err(io::Error::other(error)),
     }

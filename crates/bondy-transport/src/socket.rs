@@ -24,7 +24,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// What is set on each TCP connection; a Unix socket needs none of it.
@@ -144,6 +144,17 @@ impl Stream {
             Stream::Tcp(stream) => stream.try_read(buffer),
             Stream::Unix(stream) => stream.try_read(buffer),
         }
+    }
+
+    /// Says that a read which did not fill its buffer has drained the socket, so that the next wait needs no read that
+    /// finds nothing. (Sound where readiness is edge-triggered: bytes that come later bring a new edge.)
+    pub fn was_drained(&self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // The outcome is the error above, whose only purpose is to clear the readiness.
+        let _ = match self {
+            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, nothing),
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, nothing),
+        };
     }
 
     /// Appends what is there to `buffer`, at most `bytes_max`; `WouldBlock` if nothing is, 0 at the end.

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::keys::ROOT;
 use super::kind::{Key, Kind, Presence};
-use super::problem::{Complaint, Origin, Problem, nearest, one_of};
+use super::problem::{Complaint, Origin, Problem, Report, nearest, one_of};
 use super::tree::{Entry, Map, Node, Value};
 use super::yaml;
 
@@ -19,12 +19,12 @@ pub(crate) type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 /// Walks a tree and its table side by side.
 pub(crate) struct Checker<'a> {
     pub(crate) read: ReadFile<'a>,
-    pub(crate) problems: &'a mut Vec<Problem>,
+    pub(crate) problems: &'a mut Report,
     path: Vec<String>,
 }
 
 impl<'a> Checker<'a> {
-    pub(crate) fn new(read: ReadFile<'a>, problems: &'a mut Vec<Problem>) -> Self {
+    pub(crate) fn new(read: ReadFile<'a>, problems: &'a mut Report) -> Self {
         Checker { read, problems, path: Vec::new() }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bondy_transport::forwarded::IpNetwork;
 
-use super::problem::{Complaint, Origin, Problem};
+use super::problem::{Complaint, Origin, Problem, Report};
 use super::realm;
 use super::tree::{Map, Node, Scalar, Value};
 use super::unit::{parse_duration, parse_size};
@@ -18,7 +18,7 @@ use super::{
     Tls,
 };
 
-pub(crate) fn config(tree: &Node, problems: &mut Vec<Problem>) -> Config {
+pub(crate) fn config(tree: &Node, problems: &mut Report) -> Config {
     let root = View::root(tree);
     refuse_gateway(&root, problems);
     Config {
@@ -32,7 +32,7 @@ pub(crate) fn config(tree: &Node, problems: &mut Vec<Problem>) -> Config {
     }
 }
 
-fn refuse_gateway(root: &View<'_>, problems: &mut Vec<Problem>) {
+fn refuse_gateway(root: &View<'_>, problems: &mut Report) {
     let gateway = root.section("gateway");
     if gateway.items("specs").next().is_some() {
         let complaint =
@@ -77,7 +77,7 @@ fn http_transports(view: &View<'_>) -> HttpTransports {
     }
 }
 
-fn listeners(root: &View<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, Listener> {
+fn listeners(root: &View<'_>, problems: &mut Report) -> BTreeMap<String, Listener> {
     let mut listeners = BTreeMap::new();
     let mut first_at: BTreeMap<String, String> = BTreeMap::new();
     for (name, view) in root.named("listeners") {
@@ -98,7 +98,7 @@ fn listeners(root: &View<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, L
     listeners
 }
 
-fn listener(view: &View<'_>, problems: &mut Vec<Problem>) -> Listener {
+fn listener(view: &View<'_>, problems: &mut Report) -> Listener {
     let listener = Listener {
         bind: Bind::parse(view.text("bind")).unwrap_or(Bind::Tcp { host: String::new(), port: 0 }),
         serve: serve(view, problems),
@@ -126,7 +126,7 @@ fn listener(view: &View<'_>, problems: &mut Vec<Problem>) -> Listener {
     listener
 }
 
-fn check_listener(view: &View<'_>, listener: &Listener, problems: &mut Vec<Problem>) {
+fn check_listener(view: &View<'_>, listener: &Listener, problems: &mut Report) {
     if listener.tls.is_some() && matches!(listener.bind, Bind::Unix { .. }) {
         problems.push(view.problem("tls", Complaint::new("TLS is for TCP only, not for a Unix socket")));
     }
@@ -142,7 +142,7 @@ fn check_listener(view: &View<'_>, listener: &Listener, problems: &mut Vec<Probl
     }
 }
 
-fn serve(view: &View<'_>, problems: &mut Vec<Problem>) -> BTreeSet<Serve> {
+fn serve(view: &View<'_>, problems: &mut Report) -> BTreeSet<Serve> {
     if view.is_empty("serve") && view.is_sound("serve", problems) {
         let complaint = Complaint::new("the list is empty: the listener would serve nothing");
         problems.push(view.problem("serve", complaint.help("such as `[websocket]`")));
@@ -211,12 +211,8 @@ impl<'a> View<'a> {
     }
 
     /// Has nothing been told about the key or what is below it?
-    pub(crate) fn is_sound(&self, key: &str, problems: &[Problem]) -> bool {
-        let path = self.path_to(key);
-        let is_below = |problem: &Problem| {
-            problem.key.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        !problems.iter().any(is_below)
+    pub(crate) fn is_sound(&self, key: &str, problems: &Report) -> bool {
+        problems.is_sound(&self.path_to(key))
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {

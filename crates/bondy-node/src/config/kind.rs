@@ -150,7 +150,9 @@ impl Kind {
         match self {
             Kind::Bool => self.check_bool(scalar, lenient),
             Kind::Integer { min, max } => self.check_integer(scalar, *min, *max, lenient),
-            Kind::Duration { words, .. } if words.contains(&text) => Ok(()),
+            Kind::Duration { words, .. } if !words.is_empty() && !begins_with_digit(text) => {
+                self.check_word(scalar, words)
+            }
             Kind::Duration { min, max, .. } => in_range(parse_duration(text)?, *min, *max, format_duration),
             Kind::Size { min, max } => in_range(parse_size(text)?, *min, *max, format_size),
             Kind::Memory => Memory::parse(text).map(drop),
@@ -250,6 +252,10 @@ fn in_range<T: PartialOrd + Copy>(
         return Err(complaint.help(format!("at most {}", format(max))));
     }
     Ok(())
+}
+
+fn begins_with_digit(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit())
 }
 
 fn is_name(text: &str) -> bool {

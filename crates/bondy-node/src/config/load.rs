@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::check::{Checker, ReadFile, rooted, unreadable};
 use super::keys::{DEV, RENAMED, ROOT, Renamed};
 use super::kind::{ChildKind, Kind};
-use super::problem::{Complaint, Origin, Problem, Problems};
+use super::problem::{Complaint, Origin, Problem, Problems, Report};
 use super::tree::{Entry, Map, Node, Value, merge_entry, substitute};
 use super::{Loaded, decode, toml, yaml};
 
@@ -58,6 +58,7 @@ pub struct Surroundings<'a> {
 /// # Errors
 ///
 /// Everything that is wrong with it.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads files")]
 pub fn load(request: &Request) -> Result<Loaded, Problems> {
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
@@ -82,18 +83,22 @@ pub fn load(request: &Request) -> Result<Loaded, Problems> {
 ///
 /// Everything that is wrong with it.
 pub fn load_from(request: &Request, surroundings: &Surroundings<'_>) -> Result<Loaded, Problems> {
-    let mut loader = Loader { surroundings, problems: Vec::new() };
-    let Some(mut tree) = loader.layers(request) else { return Err(Problems::new(loader.problems)) };
+    let mut loader = Loader { surroundings, problems: Report::default() };
+    let Some(mut tree) = loader.layers(request) else { return Err(loader.problems.into_problems()) };
     refuse_renamed(&mut tree, RENAMED, &mut loader.problems);
     loader.append_realms_file(&mut tree);
     Checker::new(surroundings.read, &mut loader.problems).check(&mut tree, &ROOT);
     let config = decode::config(&tree, &mut loader.problems);
-    if loader.problems.is_empty() { Ok(Loaded { config, tree }) } else { Err(Problems::new(loader.problems)) }
+    if loader.problems.is_empty() {
+        Ok(Loaded { config, tree })
+    } else {
+        Err(loader.problems.into_problems())
+    }
 }
 
 struct Loader<'a> {
     surroundings: &'a Surroundings<'a>,
-    problems: Vec<Problem>,
+    problems: Report,
 }
 
 impl Loader<'_> {
@@ -351,20 +356,14 @@ fn existing_name(map: &Map, name: &str) -> String {
 }
 
 /// Takes out every key that has another name now, and says which.
-fn refuse_renamed(tree: &mut Node, renamed: &[Renamed], problems: &mut Vec<Problem>) {
+fn refuse_renamed(tree: &mut Node, renamed: &[Renamed], problems: &mut Report) {
     for Renamed { old, new } in renamed {
         let path: Vec<&str> = old.split('.').collect();
         refuse_at(tree, &path, &mut Vec::new(), new, problems);
     }
 }
 
-fn refuse_at(
-    node: &mut Node,
-    path: &[&str],
-    walked: &mut Vec<String>,
-    new: &str,
-    problems: &mut Vec<Problem>,
-) {
+fn refuse_at(node: &mut Node, path: &[&str], walked: &mut Vec<String>, new: &str, problems: &mut Report) {
     let Some((first, rest)) = path.split_first() else { return };
     match &mut node.value {
         Value::Map(map) if rest.is_empty() => {
@@ -402,13 +401,13 @@ mod tests {
     fn a_renamed_key_names_its_successor() {
         let mut tree =
             yaml::parse("listeners: {a: {port: 1, bind: 'h:2'}}\nnode: {x: 1}", &Origin::Dev).expect("YAML");
-        let mut problems = Vec::new();
+        let mut problems = Report::default();
         let renamed = [
             Renamed { old: "listeners.*.port", new: "listeners.NAME.bind" },
             Renamed { old: "node.gone", new: "node.name" },
         ];
         refuse_renamed(&mut tree, &renamed, &mut problems);
-        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let told: Vec<String> = problems.into_problems().iter().map(ToString::to_string).collect();
         let expected =
             "--dev: listeners.a.port: this key has another name now\n  help: write `listeners.NAME.bind`";
         assert_eq!(told, [expected]);

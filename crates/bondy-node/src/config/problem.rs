@@ -4,6 +4,7 @@
 //! loader collects all of them: an operator mends a file once, not once per mistake.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -127,11 +128,6 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(Problem::compare);
-        Problems(problems)
-    }
-
     /// The problems.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
@@ -154,6 +150,40 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// The problems so far, in any order, and which keys have one.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    problems: Vec<Problem>,
+    keys: BTreeSet<String>,
+}
+
+impl Report {
+    pub(crate) fn push(&mut self, problem: Problem) {
+        self.keys.insert(problem.key.clone());
+        self.problems.push(problem);
+    }
+
+    pub(crate) fn extend(&mut self, problems: Vec<Problem>) {
+        problems.into_iter().for_each(|problem| self.push(problem));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Has nothing been told about the key of this path or what is below it?
+    pub(crate) fn is_sound(&self, path: &str) -> bool {
+        let below = format!("{path}.");
+        let next = self.keys.range(below.clone()..).next();
+        !self.keys.contains(path) && next.is_none_or(|key| !key.starts_with(&below))
+    }
+
+    pub(crate) fn into_problems(mut self) -> Problems {
+        self.problems.sort_by(Problem::compare);
+        Problems(self.problems)
+    }
+}
 
 /// What is wrong with a value, before its key and place are known.
 #[derive(Clone, Debug, PartialEq, Eq)]

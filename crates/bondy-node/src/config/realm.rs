@@ -12,7 +12,7 @@ use bondy_wamp::uri::{self, MatchPolicy, UriRule};
 
 use super::check::not_in_this_version;
 use super::decode::{View, text_of};
-use super::problem::{Complaint, Problem, nearest, one_of};
+use super::problem::{Complaint, Report, nearest, one_of};
 use super::{AddressFamilies, AuthMethod, Disclosure, Disclosures, EventHistory, Limits, RealmConfig};
 
 /// The permissions that make "everything", as the original names them.
@@ -28,7 +28,7 @@ const PERMISSIONS: [&str; 7] = [
 
 const MASTER: &str = "com.leapsight.bondy";
 
-pub(crate) fn realms(root: &View<'_>, problems: &mut Vec<Problem>) -> Vec<RealmConfig> {
+pub(crate) fn realms(root: &View<'_>, problems: &mut Report) -> Vec<RealmConfig> {
     let mut first_at: BTreeMap<&str, usize> = BTreeMap::new();
     let views = root.sections("realms");
     let mut realms = Vec::with_capacity(views.len());
@@ -53,7 +53,7 @@ pub(crate) fn realms(root: &View<'_>, problems: &mut Vec<Problem>) -> Vec<RealmC
     realms
 }
 
-fn realm(view: &View<'_>, problems: &mut Vec<Problem>) -> RealmConfig {
+fn realm(view: &View<'_>, problems: &mut Report) -> RealmConfig {
     let security_enabled = view.flag("security_enabled");
     check_authmethods(view, security_enabled, problems);
     check_grants(view, security_enabled, problems);
@@ -71,7 +71,7 @@ fn realm(view: &View<'_>, problems: &mut Vec<Problem>) -> RealmConfig {
     }
 }
 
-fn check_authmethods(view: &View<'_>, security_enabled: bool, problems: &mut Vec<Problem>) {
+fn check_authmethods(view: &View<'_>, security_enabled: bool, problems: &mut Report) {
     let help = "write `authmethods: [anonymous]`";
     let methods: Vec<&str> = view.items("authmethods").map(text_of).collect();
     let others: Vec<&str> = methods.iter().copied().filter(|method| *method != "anonymous").collect();
@@ -92,7 +92,7 @@ fn check_authmethods(view: &View<'_>, security_enabled: bool, problems: &mut Vec
     }
 }
 
-fn check_grants(view: &View<'_>, security_enabled: bool, problems: &mut Vec<Problem>) {
+fn check_grants(view: &View<'_>, security_enabled: bool, problems: &mut Report) {
     let grants = view.sections("grants");
     let mut granted = BTreeSet::new();
     for grant in &grants {
@@ -118,7 +118,7 @@ fn everything() -> String {
     )
 }
 
-fn check_roles(grant: &View<'_>, problems: &mut Vec<Problem>) {
+fn check_roles(grant: &View<'_>, problems: &mut Report) {
     let roles = grant.one_or_many("roles");
     let others = roles.iter().map(|role| text_of(role)).filter(|role| !matches!(*role, "anonymous" | "all"));
     let others: Vec<&str> = others.collect();
@@ -131,7 +131,7 @@ fn check_roles(grant: &View<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_resources(grant: &View<'_>, problems: &mut Vec<Problem>) {
+fn check_resources(grant: &View<'_>, problems: &mut Report) {
     let mut resources = grant.sections("resources");
     let is_inline = grant.has("uri");
     if is_inline == grant.has("resources") {
@@ -150,7 +150,7 @@ fn check_resources(grant: &View<'_>, problems: &mut Vec<Problem>) {
 }
 
 /// `*` and the empty prefix are every URI; anything else is less, and that cannot be enforced.
-fn check_resource(resource: &View<'_>, problems: &mut Vec<Problem>) {
+fn check_resource(resource: &View<'_>, problems: &mut Report) {
     let uri = resource.text("uri");
     let is_everything = matches!(uri, "*" | "") && matches!(resource.text("match"), "" | "prefix");
     if !is_everything {
@@ -159,7 +159,7 @@ fn check_resource(resource: &View<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_permission(grant: &View<'_>, permission: &str, problems: &mut Vec<Problem>) {
+fn check_permission(grant: &View<'_>, permission: &str, problems: &mut Report) {
     if PERMISSIONS.contains(&permission) {
         return;
     }
@@ -171,7 +171,7 @@ fn check_permission(grant: &View<'_>, permission: &str, problems: &mut Vec<Probl
     problems.push(grant.problem("permissions", complaint));
 }
 
-fn check_sources(view: &View<'_>, security_enabled: bool, problems: &mut Vec<Problem>) -> AddressFamilies {
+fn check_sources(view: &View<'_>, security_enabled: bool, problems: &mut Report) -> AddressFamilies {
     let sources = view.sections("sources");
     let mut families = AddressFamilies { ipv4: false, ipv6: false };
     for source in &sources {
@@ -195,7 +195,7 @@ fn check_sources(view: &View<'_>, security_enabled: bool, problems: &mut Vec<Pro
     families
 }
 
-fn check_source(source: &View<'_>, problems: &mut Vec<Problem>) {
+fn check_source(source: &View<'_>, problems: &mut Report) {
     let usernames = source.one_or_many("usernames");
     let others =
         usernames.iter().map(|name| text_of(name)).filter(|name| !matches!(*name, "anonymous" | "all"));
@@ -215,7 +215,7 @@ fn check_source(source: &View<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn event_histories(view: &View<'_>, problems: &mut Vec<Problem>) -> Vec<EventHistory> {
+fn event_histories(view: &View<'_>, problems: &mut Report) -> Vec<EventHistory> {
     let mut histories = Vec::new();
     let mut seen = BTreeSet::new();
     for entry in view.sections("event_history") {

@@ -107,7 +107,7 @@ fn page_section(out: &mut String, path: &str, kind: &Kind) {
     let title = if path.is_empty() { "The top level".to_owned() } else { format!("`{path}`") };
     let _ = write!(out, "\n### {title}\n\n| Key | Value | Default | Meaning |\n|---|---|---|---|\n");
     for key in *keys {
-        let (name, value) = (key.name, key.kind.expectation());
+        let (name, value) = (key.name, page_value(&key.kind));
         let (default, doc) = page_presence(key);
         let _ = writeln!(out, "| `{name}` | {value} | {default} | {doc} |");
     }
@@ -119,6 +119,13 @@ fn page_section(out: &mut String, path: &str, kind: &Kind) {
             Kind::List(item) => page_section(out, &format!("{path}.N"), item),
             _ => {}
         }
+    }
+}
+
+fn page_value(kind: &Kind) -> String {
+    match kind {
+        Kind::List(item) if !item.is_container() => format!("a list; each item {}", item.expectation()),
+        _ => kind.expectation(),
     }
 }
 

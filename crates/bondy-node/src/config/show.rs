@@ -117,3 +117,26 @@ pub(crate) fn plain_or_quoted(text: &str) -> String {
         serde_json::Value::from(text).to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::Origin;
+    use super::super::yaml;
+    use super::*;
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let text = "realms: [{uri: r, users: [{username: a, password: hunter2}], private_keys: [hunter2]}]";
+        let tree = yaml::parse(text, &Origin::Dev).expect("well-formed");
+        let shown = show(&tree, true);
+        let expected = "\
+realms:
+  - uri: r  # --dev
+    users:
+      - username: a  # --dev
+        password: \"<redacted>\"  # --dev
+    private_keys: [\"<redacted>\"]  # --dev
+";
+        assert_eq!(shown, expected);
+    }
+}

@@ -56,6 +56,9 @@ pub enum ProtocolError {
     /// This code must not be sent in a close frame (RFC 6455, 7.4).
     #[error("{0} is not a close code that may be sent")]
     InvalidCloseCode(u16),
+    /// The messages of a batch are not delimited as the subprotocol says, or there is none.
+    #[error("a batched message is not delimited as its subprotocol says")]
+    MalformedBatch,
     /// The payload of a compressed message is not DEFLATE data (RFC 7692, 7.2.2).
     #[error("a compressed message cannot be inflated")]
     InvalidDeflate,
@@ -76,6 +79,7 @@ impl ProtocolError {
             | Self::UnexpectedContinuation
             | Self::InterruptedMessage
             | Self::TruncatedCloseCode
+            | Self::MalformedBatch
             | Self::InvalidCloseCode(_) => CloseCode::PROTOCOL_ERROR,
             Self::UnexpectedKind => CloseCode::UNSUPPORTED_DATA,
             Self::InvalidUtf8 | Self::InvalidDeflate => CloseCode::INVALID_PAYLOAD,

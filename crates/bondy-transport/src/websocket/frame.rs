@@ -91,6 +91,7 @@ impl FrameHeader {
 
     /// Reads a header that `role` received. Gives the header and its length in bytes, or `None` if `bytes` ends
     /// inside it. `deflate` tells whether permessage-deflate was negotiated, without which RSV1 is an error.
+    #[inline]
     pub fn parse(bytes: &[u8], role: Role, deflate: bool) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
         let opcode = Opcode::parse(first & 0x0F)?;
@@ -127,6 +128,7 @@ impl FrameHeader {
     }
 
     /// Writes the header, with the length in its shortest form.
+    #[inline]
     pub fn encode(&self) -> EncodedHeader {
         let fin = if self.fin { FIN } else { 0 };
         let rsv1 = if self.compressed { RSV1 } else { 0 };
@@ -150,6 +152,7 @@ impl FrameHeader {
 }
 
 /// The length that `short` announces, and what follows it; `None` if the extended length is cut off.
+#[inline]
 fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, ProtocolError> {
     let (length, least, rest) = match short {
         LENGTH_16 => match rest.split_first_chunk() {
@@ -191,6 +194,7 @@ impl EncodedHeader {
 }
 
 /// Appends a frame: `header` with the length of `payload`, then the payload, masked if the header has a key.
+#[inline]
 pub fn append_frame(header: FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
     let header = FrameHeader { payload_bytes: payload.len() as u64, ..header };
     out.reserve(HEADER_BYTES_MAX + payload.len());
@@ -203,6 +207,7 @@ pub fn append_frame(header: FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Masks or unmasks `payload` in place; the first byte goes with the first byte of `key` (RFC 6455, 5.3).
+#[inline]
 pub fn apply_mask(payload: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
     // Whole words of the machine, so that the compiler makes vector code of the loop.

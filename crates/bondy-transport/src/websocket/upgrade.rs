@@ -1,15 +1,15 @@
 //! HTTP/1.1 on a stream until one request upgrades it to a WebSocket.
 //!
-//! hyper reads and answers; the [`handshake`](super::handshake) module judges upgrade requests, and everything else
+//! hyper reads and answers; the [`handshake`] module judges upgrade requests, and everything else
 //! goes to a handler given by the caller. hyper's buffers end with the upgrade: the stream comes back bare, with the
 //! bytes that were read beyond the request. The future is large, so long-lived tasks should box it.
 //!
 //! This module opens no sockets, knows no paths but the one it is told, and spawns nothing.
 
-use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -43,7 +43,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub enum Outcome<S> {
     /// It is a WebSocket now; the response 101 has been sent.
-    Upgraded(Upgraded<S>),
+    Upgraded(Box<Upgraded<S>>),
     /// It was closed by either side, in order.
     Closed,
 }
@@ -76,7 +76,7 @@ struct Agreed {
 /// Serves HTTP/1.1 on `stream` until a request upgrades it or it ends. Requests that ask for no WebSocket, or at
 /// another path, are answered by `handler`. Once `shutdown` is done, the request in progress is finished and the
 /// connection closed.
-pub async fn serve<S, H>(
+pub async fn serve<S, H, F>(
     stream: S,
     settings: &Settings,
     handler: H,
@@ -84,9 +84,10 @@ pub async fn serve<S, H>(
 ) -> Result<Outcome<S>, hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    H: AsyncFn(Request<Incoming>) -> Response<Full<Bytes>>,
+    H: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<Full<Bytes>>>,
 {
-    let agreed = Cell::new(None);
+    let agreed = OnceLock::new();
     let (agreed_ref, handler) = (&agreed, &handler);
     let service = service_fn(move |request: Request<Incoming>| {
         // Boxed to be `Unpin`, which hyper wants where the stream is taken back.
@@ -115,15 +116,15 @@ where
         connection.poll_without_shutdown(context)
     })
     .await?;
-    let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
-    let Some(Agreed { uri, headers, subprotocol, extension }) = agreed.take() else {
+    let http1::Parts { io, read_buf: read, .. } = connection.into_parts();
+    let mut stream = io.into_inner();
+    let Some(Agreed { uri, headers, subprotocol, extension }) = agreed.into_inner() else {
         // The peer may have gone first, in which case there is nobody left to tell.
         drop(stream.shutdown().await);
         return Ok(Outcome::Closed);
     };
-    let read = parts.read_buf;
-    Ok(Outcome::Upgraded(Upgraded { stream, read, uri, headers, subprotocol, extension }))
+    let upgraded = Upgraded { stream, read, uri, headers, subprotocol, extension };
+    Ok(Outcome::Upgraded(Box::new(upgraded)))
 }
 
 /// The least that hyper accepts as the size of its read buffer.
@@ -136,7 +137,7 @@ fn asks_for_websocket<B>(request: &Request<B>, path: Option<&str>) -> bool {
         && tokens.any(|token| token.trim().eq_ignore_ascii_case("websocket"))
 }
 
-fn respond<B>(request: Request<B>, policy: &Policy, agreed: &Cell<Option<Agreed>>) -> Response<Full<Bytes>> {
+fn respond<B>(request: Request<B>, policy: &Policy, agreed: &OnceLock<Agreed>) -> Response<Full<Bytes>> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let is_http_1_1 = request.version() == Version::HTTP_11;
     match handshake::accept(request.method().as_str(), is_http_1_1, headers, policy) {
@@ -144,7 +145,9 @@ fn respond<B>(request: Request<B>, policy: &Policy, agreed: &Cell<Option<Agreed>
             let response = accept(&accepted);
             let Accepted { subprotocol, extension, .. } = accepted;
             let (head, _) = request.into_parts();
-            agreed.set(Some(Agreed { uri: head.uri, headers: head.headers, subprotocol, extension }));
+            let (uri, headers) = (head.uri, head.headers);
+            // hyper serves nothing after a 101, so this is the first.
+            agreed.get_or_init(|| Agreed { uri, headers, subprotocol, extension });
             response
         }
         Err(rejection) => reject(rejection),

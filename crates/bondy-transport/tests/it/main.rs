@@ -6,9 +6,17 @@
     reason = "tests write files and say what they expect"
 )]
 
+#[cfg(feature = "server")]
 mod detect;
+#[cfg(feature = "server")]
 mod proxy;
+#[cfg(feature = "server")]
 mod proxy_forwarded;
 mod rawsocket;
+#[cfg(feature = "server")]
 mod socket;
+#[cfg(feature = "server")]
 mod tls;
+mod websocket;
+#[cfg(feature = "server")]
+mod websocket_upgrade;

@@ -3,6 +3,8 @@
 use crate::socket::{Folder, listen};
 use bondy_transport::socket::{Listener, SocketOptions, Stream};
 use bondy_transport::tls::{CertificateFiles, TlsAcceptor, TlsError, TlsFiles, TlsStream};
+use bondy_transport::websocket::handshake::Policy;
+use bondy_transport::websocket::upgrade::{self, Outcome};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SigningKey,
 };
@@ -14,6 +16,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -345,6 +348,41 @@ async fn bytes_read_by_detection_begin_the_handshake() {
     let mut server = acceptor.accept(Arc::new(stream), received).unwrap();
     server.handshake().await.unwrap();
     exchange(&mut server, client.await.unwrap().unwrap(), b"hello".to_vec()).await;
+}
+
+#[tokio::test]
+async fn a_websocket_upgrade_gives_the_stream_back_for_the_steady_phase() {
+    let authority = Authority::new();
+    let acceptor = TlsAcceptor::load(files(&[&authority.issue("a", &["localhost"])])).unwrap();
+    let (server, mut client) = pair(&authority, &acceptor).await;
+    let client = spawn_blocking(move || {
+        let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n";
+        client.write_all(request.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut octet = [0];
+            client.read_exact(&mut octet).unwrap();
+            head.push(octet[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        client
+    });
+    let settings = upgrade::Settings {
+        path: Some("/ws"),
+        policy: Policy { subprotocols: &["wamp.2.json"], compression: false },
+        head_bytes_max: 8192,
+        headers_max: 30,
+        head_timeout: Duration::from_secs(10),
+    };
+    let handler = async |_| hyper::Response::new("not here".into());
+    let outcome = upgrade::serve(server, &settings, handler, std::future::pending()).await.unwrap();
+    let Outcome::Upgraded(upgraded) = outcome else { panic!("no upgrade") };
+    let mut server = upgraded.stream;
+    assert!(upgraded.read.is_empty());
+    assert_eq!(server.buffered_bytes(), 0);
+    exchange(&mut server, client.await.unwrap(), vec![3; 20_000]).await;
 }
 
 #[tokio::test]

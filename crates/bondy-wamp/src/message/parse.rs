@@ -176,7 +176,7 @@ impl<'a> Elements<'a> {
         }
         let start = self.decoder.offset();
         let kind = self.payload_kind(request)?;
-        let bare = kind != Kind::List && self.is_bare(kind, attributes);
+        let bare = kind != Kind::List && self.is_bare(attributes)?;
         if kind != Kind::List && !bare {
             return Err(self.wrong("Arguments", "a list", start));
         }
@@ -194,12 +194,9 @@ impl<'a> Elements<'a> {
 
     /// Is this the one opaque binary of a message with `enc_algo`? (JSON writes binary as a string.)
     #[cold]
-    fn is_bare(&self, kind: Kind, attributes: &Attributes<'a>) -> bool {
-        let binary = match self.decoder.serializer() {
-            Serializer::Json => Kind::String,
-            Serializer::MessagePack | Serializer::Cbor => Kind::Binary,
-        };
-        kind == binary && attributes.entries.iter().any(|(key, _)| key == "enc_algo")
+    fn is_bare(&self, attributes: &Attributes<'a>) -> Parsed<bool> {
+        let legacy = attributes.entries.iter().any(|(key, _)| key == "enc_algo");
+        Ok(legacy && self.decoder.clone().token()?.is_binary())
     }
 
     #[inline]
@@ -236,13 +233,9 @@ struct PartialIdentity<'a> {
 
 impl<'a> PartialIdentity<'a> {
     fn complete(self) -> Option<Identity<'a>> {
-        if self.session.is_none() && self.authid.is_none() && self.authrole.is_none() {
-            return None;
-        }
-        Some(Identity {
-            session: SessionId(self.session.unwrap_or(0)),
-            authid: self.authid.unwrap_or_default(),
-            authrole: self.authrole.unwrap_or_default(),
-        })
+        let session = SessionId(self.session.unwrap_or(0));
+        let (authid, authrole) = (self.authid.unwrap_or_default(), self.authrole.unwrap_or_default());
+        let disclosed = session.0 != 0 || !authid.is_empty() || !authrole.is_empty();
+        disclosed.then_some(Identity { session, authid, authrole })
     }
 }

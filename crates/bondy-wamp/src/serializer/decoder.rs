@@ -55,6 +55,15 @@ pub(crate) enum Token<'a> {
 }
 
 impl Token<'_> {
+    /// Is this a binary, also one that JSON wrote as a string?
+    pub(crate) fn is_binary(&self) -> bool {
+        match self {
+            Token::Binary(_) | Token::BinaryChunks(_) => true,
+            Token::Escaped(content) => json::binary_of_escaped(content, |_| ()).is_some(),
+            _ => false,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Token::Null => Kind::Null,

@@ -109,7 +109,7 @@ fn skip_key(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
 pub(super) fn no_key(found: Option<&u8>, at: usize) -> ParseError {
     match found {
         None => ParseErrorKind::Truncated.at(at),
-        Some(_) => ParseErrorKind::Malformed("a key must be a string").at(at),
+        Some(_) => ParseErrorKind::Malformed("a key must be text").at(at),
     }
 }
 
@@ -167,9 +167,9 @@ fn scan_unicode_escape(bytes: &[u8], at: usize) -> Result<(char, usize), ParseEr
         return Ok((character, at + 6));
     }
     // `first` is a surrogate: it must be the high one, and the low one must follow.
-    match bytes.get(at + 6..at + 8) {
-        Some(b"\\u") => {}
-        _ if bytes.len() < at + 8 => return Err(ParseErrorKind::Truncated.at(at)),
+    match bytes.get(at + 6..).unwrap_or_default() {
+        [b'\\', b'u', ..] => {}
+        [] | [b'\\'] => return Err(ParseErrorKind::Truncated.at(bytes.len())),
         _ => return Err(ParseErrorKind::LoneSurrogate.at(at)),
     }
     let second = scan_hex(bytes, at + 8)?;

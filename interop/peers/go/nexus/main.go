@@ -272,7 +272,9 @@ func (s *session) behave(ctx context.Context, command line.Command, invocation *
 				seen[key] = value
 			}
 		}
-		return client.InvokeResult{Kwargs: seen}
+		return client.InvokeResult{Args: wamp.List{}, Kwargs: seen}
+	case "keywords":
+		return client.InvokeResult{Kwargs: s.kwargs(line.Dict(behaviour.Kwargs))}
 	case "slow":
 		line.Event("invoked", command.Session, map[string]any{"procedure": command.Procedure})
 		select {

@@ -210,7 +210,9 @@ func behave(command line.Command, invocation *xconn.Invocation) *xconn.Invocatio
 		for key, value := range invocation.Details() {
 			seen[key] = value
 		}
-		return &xconn.InvocationResult{Kwargs: seen}
+		return &xconn.InvocationResult{Args: []any{}, Kwargs: seen}
+	case "keywords":
+		return &xconn.InvocationResult{Kwargs: line.Dict(behaviour.Kwargs)}
 	case "slow":
 		line.Event("invoked", command.Session, map[string]any{"procedure": command.Procedure})
 		<-line.Held()

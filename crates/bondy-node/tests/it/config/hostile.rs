@@ -131,3 +131,14 @@ fn an_alias_bomb_is_refused() {
     }
     assert_eq!(World::of("f.yaml", text).problems(), "f.yaml:4:45: aliases add more than 10000 values");
 }
+
+#[test]
+fn a_large_file_of_mistakes_is_told_in_full() {
+    let realms = "{\"uri\": \"a b\", \"grants\": [], \"x\": 1},\n".repeat(1_000);
+    let text = format!(
+        "{{\"listeners\": {{\"a\": {{\"bind\": \"h:1\", \"serve\": [\"admin\"]}}}}, \"realms\": [{realms}]}}"
+    );
+    let problems = World::of("f.json", text).load().expect_err("mistakes");
+    // For each realm: its URI, the unknown key, no authentication methods, no grants, no sources.
+    assert_eq!(problems.count(), 5_000);
+}

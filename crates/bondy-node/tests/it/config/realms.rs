@@ -137,25 +137,25 @@ fn a_realm_that_asks_for_more_refuses_to_start() {
         (
             V4,
             format!("  grants: [{{{GRANT}, uri: com.example., match: prefix, roles: all}}]"),
-            "6:130: realms.0.grants.0.uri: a grant for `com.example.` alone",
+            "6:137: realms.0.grants.0.uri: a grant for `com.example.` alone",
             "grant for every URI: `{uri: \"*\"}`",
         ),
         (
             V4,
             format!("  grants: [{{{GRANT}, uri: '*', match: exact, roles: all}}]"),
-            "6:130: realms.0.grants.0.uri: a grant for `*` alone",
+            "6:137: realms.0.grants.0.uri: a grant for `*` alone",
             "grant for every URI: `{uri: \"*\"}`",
         ),
         (
             V4,
             format!("  grants: [{{{GRANT}, uri: any, roles: all}}]"),
-            "6:130: realms.0.grants.0.uri: a grant for `any` alone",
+            "6:137: realms.0.grants.0.uri: a grant for `any` alone",
             "grant for every URI: `{uri: \"*\"}`",
         ),
         (
             V4,
             format!("  grants: [{{{GRANT}, uri: '*', roles: [staff, anonymous]}}]"),
-            "6:142: realms.0.grants.0.roles: a grant to `staff`",
+            "6:149: realms.0.grants.0.roles: a grant to `staff`",
             "grant to `anonymous` or `all`",
         ),
         (

@@ -6,6 +6,7 @@ use bondy_node::config::reference;
 
 use super::World;
 
+#[expect(clippy::disallowed_methods, reason = "a test of committed files reads them")]
 fn committed(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

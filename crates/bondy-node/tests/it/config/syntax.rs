@@ -102,11 +102,7 @@ fn unicode_and_surrogate_pairs_survive() {
 #[test]
 fn syntax_errors_have_their_place() {
     let cases = [
-        (
-            "b.yaml",
-            "a: [1\nb: 2",
-            "b.yaml:2:2: not well-formed: illegal placement of ':' indicator",
-        ),
+        ("b.yaml", "a: [1\nb: 2", "b.yaml:2:2: not well-formed: illegal placement of ':' indicator"),
         (
             "b.yaml",
             "node:\n\tname: x",

@@ -1,0 +1,596 @@
+//! A session's connection in its steady state: read, split, route; write what waits; nothing held while idle.
+//!
+//! The task waits for one of: something to read, room to write (only where a write would have blocked), a wake-up by
+//! anybody who wants its owner to look. It reads into its worker's buffer, hands each message to the realm, and
+//! leaves the writing of everything that was touched to the worker's flusher.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bondy_router::broker::FanOut;
+use bondy_router::flush::Flushed;
+use bondy_router::realm::{Farewell, Flow, Realm};
+use bondy_router::session::Session;
+use bondy_router::turn::Turn;
+use bondy_transport::rawsocket;
+use bondy_transport::tls::TlsStream;
+use bondy_transport::websocket::close::{self, CloseCode};
+use bondy_transport::websocket::frame::{self, FrameHeader, Opcode};
+use bondy_transport::websocket::{ProtocolError, decoder};
+use bondy_wamp::buffer::Buffer;
+use bondy_wamp::message;
+use bondy_wamp::serializer::ParseErrorKind;
+
+use crate::config::Ping;
+use crate::framer::{Framed, Framer};
+use crate::link::{Protocol, SocketLink};
+use crate::worker::{READ_BYTES, with_worker};
+
+/// A message above this size is handled off the worker, so that it stalls nobody else there.
+const LARGE_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// How long a sender waits for a congested receiver.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// How long the peer may take to read what is left after its session has ended.
+const LINGER_MAX: Duration = Duration::from_secs(5);
+
+/// The most bytes read at once into a message that is larger than a worker's buffer.
+const LARGE_READ_BYTES: usize = 256 * 1024;
+
+/// One session and its socket.
+pub(crate) struct Connection {
+    pub(crate) session: Arc<Session>,
+    pub(crate) realm: Arc<Realm>,
+    pub(crate) link: Arc<SocketLink>,
+    pub(crate) framer: Framer,
+    pub(crate) tls: Option<Box<TlsStream>>,
+    pub(crate) ping: Option<Ping>,
+    /// Bytes that were read and not handled yet.
+    pub(crate) unread: Buffer,
+    /// How many bytes `unread` must have before it is worth looking at.
+    pub(crate) wanted: usize,
+    pub(crate) pause: Option<Box<Pause>>,
+    pub(crate) wants_write: bool,
+    pub(crate) ping_state: PingState,
+}
+
+/// Where a connection is between two pings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PingState {
+    Idle,
+    Sent,
+    Answered,
+}
+
+/// A sender of calls or results that waits for those who read too slowly.
+pub(crate) struct Pause {
+    receivers: Vec<Arc<Session>>,
+    timeout: Pin<Box<tokio::time::Sleep>>,
+}
+
+/// A control frame of the transport.
+#[derive(Clone, Copy)]
+enum Control {
+    Ping,
+    Pong,
+}
+
+/// Why a connection's task goes on.
+enum Wake {
+    Owner,
+    Readable,
+    Writable,
+}
+
+/// What is to be done after a batch was handled.
+enum After {
+    /// Nothing; read again when there is something.
+    Wait,
+    /// There may be more: let others run, then go on.
+    Yield,
+    /// The slices of a long fan-out.
+    FanOut(Box<FanOut<'static>>),
+    /// A large message, to be handled off the worker.
+    Large(Buffer),
+    /// The session has ended.
+    Ended,
+    /// The connection is lost.
+    Lost,
+    /// The peer broke the WebSocket protocol.
+    Broken(ProtocolError),
+}
+
+/// How a connection ends.
+enum End {
+    /// The session has ended: write what is left, say goodbye in the transport's way.
+    Orderly,
+    /// Nobody is there any more.
+    Lost,
+}
+
+impl Connection {
+    /// Serves the session until it ends.
+    pub(crate) async fn run(mut self) {
+        let end = self.serve().await;
+        if let End::Lost = end {
+            with_worker(|worker| {
+                worker.begin();
+                self.realm.leave(&self.session, Farewell::Lost, &mut worker.turn);
+                worker.end();
+            });
+            self.session.lock().outbox.discard();
+        }
+        if let End::Orderly = end {
+            Box::pin(self.close()).await;
+        }
+    }
+
+    async fn serve(&mut self) -> End {
+        if let Some(ping) = self.ping {
+            with_worker(|worker| worker.schedule_ping(ping.interval, &self.link));
+        }
+        loop {
+            let after = match poll_fn(|context| self.poll_wake(context)).await {
+                Wake::Readable => self.read_batch(),
+                Wake::Owner if self.session.is_closed() => After::Ended,
+                Wake::Owner => self.look(),
+                Wake::Writable => self.flush(),
+            };
+            match after {
+                After::Wait => {}
+                After::Yield => tokio::task::yield_now().await,
+                After::FanOut(fan_out) => Box::pin(self.fan_out(fan_out)).await,
+                After::Large(bytes) => {
+                    if Box::pin(self.handle_large(bytes)).await {
+                        return End::Orderly;
+                    }
+                }
+                After::Ended => return End::Orderly,
+                After::Lost => return End::Lost,
+                After::Broken(error) => return self.fail(error),
+            }
+        }
+    }
+
+    fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
+        self.link.register_owner(context.waker());
+        if self.link.take_wake() {
+            return Poll::Ready(Wake::Owner);
+        }
+        let stream = self.link.stream();
+        // An error of the socket shows when it is read or written.
+        if self.wants_write && stream.poll_write_ready(context).is_ready() {
+            return Poll::Ready(Wake::Writable);
+        }
+        if self.pause.as_mut().is_some_and(|pause| pause.poll_over(context).is_pending()) {
+            return Poll::Pending;
+        }
+        self.pause = None;
+        if self.has_unread() || stream.poll_read_ready(context).is_ready() {
+            return Poll::Ready(Wake::Readable);
+        }
+        Poll::Pending
+    }
+
+    /// Is there something to handle that needs no reading?
+    fn has_unread(&self) -> bool {
+        let has_plain = self.tls.as_ref().is_some_and(|tls| tls.has_plain());
+        has_plain || self.has_postponed()
+    }
+
+    /// Was something read that is complete and not handled yet?
+    fn has_postponed(&self) -> bool {
+        self.framer.has_pending() || (!self.unread.is_empty() && self.unread.len() >= self.wanted)
+    }
+
+    /// The owner was woken: something to write, or a ping that is due.
+    fn look(&mut self) -> After {
+        if self.link.take_ping_due() && !self.handle_ping_due() {
+            tracing::debug!(session = self.session.id().0, "the peer does not answer pings");
+            return After::Lost;
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> After {
+        let (session, link, tls) = (&self.session, &self.link, &mut self.tls);
+        let flushed = with_worker(|worker| match tls {
+            None => session
+                .flush_as_owner(&mut worker.turn.pool, |slices| link.stream().try_write_vectored(slices)),
+            Some(tls) => session.flush_as_owner(&mut worker.turn.pool, |slices| write_encrypted(tls, slices)),
+        });
+        let has_ciphertext = match &mut self.tls {
+            None => false,
+            Some(tls) => match tls.try_flush() {
+                Ok(is_done) => !is_done,
+                Err(_) => return After::Lost,
+            },
+        };
+        self.wants_write = has_ciphertext || flushed == Flushed::Blocked;
+        if flushed == Flushed::Broken { After::Lost } else { After::Wait }
+    }
+
+    /// The time for a ping, or for its answer, has come. False where the answer has not.
+    fn handle_ping_due(&mut self) -> bool {
+        let Some(ping) = self.ping else { return true };
+        match self.ping_state {
+            PingState::Sent => return false,
+            PingState::Answered => {
+                self.ping_state = PingState::Idle;
+                let rest = ping.interval.saturating_sub(ping.timeout).max(Duration::from_secs(1));
+                with_worker(|worker| worker.schedule_ping(rest, &self.link));
+            }
+            PingState::Idle => {
+                self.ping_state = PingState::Sent;
+                with_worker(|worker| worker.schedule_ping(ping.timeout, &self.link));
+                self.append_control(Control::Ping, &[]);
+            }
+        }
+        true
+    }
+
+    /// Appends a control frame of the transport behind what waits. Where there is no room it is left out.
+    fn append_control(&self, control: Control, payload: &[u8]) {
+        with_worker(|worker| {
+            let pool = &mut worker.turn.pool;
+            let mut frame = pool.take();
+            match (self.link.protocol(), control) {
+                (Protocol::WebSocket, Control::Ping) => {
+                    frame::append_frame(FrameHeader::whole(Opcode::Ping, payload.len()), payload, &mut frame);
+                }
+                (Protocol::WebSocket, Control::Pong) => {
+                    frame::append_frame(FrameHeader::whole(Opcode::Pong, payload.len()), payload, &mut frame);
+                }
+                (Protocol::RawSocket, Control::Ping) => {
+                    rawsocket::append_frame(&mut frame, rawsocket::FrameKind::Ping, payload);
+                }
+                (Protocol::RawSocket, Control::Pong) => {
+                    rawsocket::append_frame(&mut frame, rawsocket::FrameKind::Pong, payload);
+                }
+            }
+            let mut state = self.session.lock();
+            if state.outbox.has_room() {
+                state.outbox.append_control(&frame, pool);
+            }
+            drop(state);
+            pool.give(frame);
+            worker.turn.touched.push(Arc::clone(&self.session));
+            worker.end();
+        });
+    }
+
+    /// Appends a close frame; nothing may follow it.
+    fn append_close(&mut self, append: impl FnOnce(&mut Buffer)) {
+        with_worker(|worker| {
+            let mut frame = worker.turn.pool.take();
+            append(&mut frame);
+            self.session.lock().outbox.append_control(&frame, &mut worker.turn.pool);
+            worker.turn.pool.give(frame);
+        });
+        self.framer.closed();
+    }
+
+    /// One batch: read, then handle everything that is complete.
+    fn read_batch(&mut self) -> After {
+        if self.has_postponed() {
+            let bytes = std::mem::take(&mut self.unread);
+            return self.handle_batch(bytes, None, true);
+        }
+        if self.wanted > READ_BYTES {
+            return self.read_large();
+        }
+        let mut buffer = with_worker(|worker| worker.take_read_buffer());
+        let held = self.unread.len();
+        buffer[..held].copy_from_slice(&self.unread);
+        let read = self.read(held, &mut buffer);
+        match read {
+            Ok(0) => self.lost(buffer),
+            Ok(read) => {
+                self.unread = Buffer::new();
+                let is_full = held + read == buffer.len();
+                self.handle_batch(buffer, Some(held + read), is_full)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                with_worker(|worker| worker.give_read_buffer(buffer));
+                After::Wait
+            }
+            Err(_) => self.lost(buffer),
+        }
+    }
+
+    fn lost(&self, buffer: Buffer) -> After {
+        with_worker(|worker| worker.give_read_buffer(buffer));
+        After::Lost
+    }
+
+    fn read(&mut self, from: usize, buffer: &mut Buffer) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.link.stream().try_read(&mut buffer[from..]),
+            Some(tls) => {
+                let read = tls.try_read_plain(&mut buffer[from..]);
+                self.wants_write |= tls.wants_write();
+                read
+            }
+        }
+    }
+
+    /// Reads on into a message that is larger than a worker's buffer; grows as bytes arrive.
+    fn read_large(&mut self) -> After {
+        let missing = (self.wanted - self.unread.len()).min(LARGE_READ_BYTES);
+        let read = match &mut self.tls {
+            None => self.link.stream().try_read_append(&mut self.unread, missing),
+            Some(tls) => {
+                let held = self.unread.len();
+                self.unread.resize(held + missing, 0);
+                let read = tls.try_read_plain(&mut self.unread[held..]);
+                self.unread.truncate(held + read.as_ref().copied().unwrap_or(0));
+                read
+            }
+        };
+        match read {
+            Ok(0) => After::Lost,
+            Ok(_) => After::Yield,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => After::Wait,
+            Err(_) => After::Lost,
+        }
+    }
+
+    /// Handles the messages in `buffer`, of which the first `filled` bytes count. `may_have_more`: the socket probably
+    /// holds more.
+    fn handle_batch(&mut self, mut buffer: Buffer, filled: Option<usize>, may_have_more: bool) -> After {
+        let filled = filled.unwrap_or(buffer.len());
+        with_worker(|worker| worker.begin());
+        let (consumed, after) = self.handle_frames(&mut buffer[..filled]);
+        if consumed < filled {
+            self.unread = buffer[consumed..filled].to_vec();
+        }
+        with_worker(|worker| {
+            worker.give_read_buffer(buffer);
+            self.begin_pause(std::mem::take(&mut worker.turn.congested));
+            worker.end();
+        });
+        match after {
+            After::Wait if may_have_more => After::Yield,
+            after => after,
+        }
+    }
+
+    /// Returns how many bytes were taken.
+    fn handle_frames(&mut self, bytes: &mut [u8]) -> (usize, After) {
+        let all = bytes.len();
+        let (mut messages, mut message_bytes) = (0, 0);
+        let mut rest = bytes;
+        self.wanted = 0;
+        let after = loop {
+            match self.framer.next(&mut rest) {
+                Ok(Framed::Message(message)) => {
+                    messages += 1;
+                    message_bytes += message.len() as u64;
+                    if message.len() > LARGE_MESSAGE_BYTES {
+                        break After::Large(message.into_owned());
+                    }
+                    match with_worker(|worker| self.handle_message(&message, &mut worker.turn)) {
+                        Ok(Flow::Done) => {}
+                        Ok(Flow::FanOut(fan_out)) => break After::FanOut(fan_out),
+                        Ok(Flow::Ended) => break After::Ended,
+                        Err(error) => break After::Broken(error),
+                    }
+                }
+                Ok(Framed::Ping(payload)) => {
+                    let payload = payload.into_owned();
+                    self.append_control(Control::Pong, &payload);
+                }
+                Ok(Framed::Pong) => self.ping_state = PingState::Answered,
+                Ok(Framed::Close(code)) => break self.peer_closes(code),
+                Ok(Framed::NeedMore(wanted)) => {
+                    self.wanted = wanted;
+                    break After::Wait;
+                }
+                Err(error) => break self.broken(error),
+            }
+        };
+        let consumed = all - rest.len();
+        self.count(messages, message_bytes);
+        (consumed, after)
+    }
+
+    /// Parses and routes one message. Text that is not UTF-8 fails a WebSocket (RFC 6455, section 8.1).
+    fn handle_message(&self, bytes: &[u8], turn: &mut Turn) -> Result<Flow, ProtocolError> {
+        match message::parse(self.session.serializer(), bytes) {
+            Ok(message) => Ok(self.realm.handle(&self.session, &message, turn)),
+            Err(error) if error.kind == ParseErrorKind::InvalidUtf8 && self.framer.is_text() => {
+                Err(ProtocolError::InvalidUtf8)
+            }
+            Err(error) => Ok(self.realm.handle_malformed(&self.session, &error, turn)),
+        }
+    }
+
+    fn count(&self, messages: u64, bytes: u64) {
+        self.session.count_received(messages, bytes);
+        with_worker(|worker| {
+            worker.turn.stats.messages_received += messages;
+            worker.turn.stats.bytes_received += bytes;
+        });
+    }
+
+    /// The peer closes the transport without GOODBYE, or after it.
+    fn peer_closes(&mut self, code: Option<CloseCode>) -> After {
+        with_worker(|worker| self.realm.leave(&self.session, Farewell::Lost, &mut worker.turn));
+        self.append_close(|frame| close::append_close(code, "", None, frame));
+        After::Ended
+    }
+
+    /// The bytes are no frame: the transport is failed. Over rawsocket there is no way to say so but ABORT.
+    fn broken(&mut self, error: crate::framer::FramingError) -> After {
+        match error {
+            crate::framer::FramingError::WebSocket(error) => After::Broken(error),
+            crate::framer::FramingError::RawSocket(text) => {
+                with_worker(|worker| self.realm.violate(&self.session, &text, &mut worker.turn));
+                After::Ended
+            }
+        }
+    }
+
+    /// Fails the WebSocket: the close frame says why, the session is lost to its realm.
+    fn fail(&mut self, error: ProtocolError) -> End {
+        tracing::debug!(session = self.session.id().0, %error, "the peer broke the WebSocket protocol");
+        with_worker(|worker| {
+            worker.begin();
+            worker.turn.stats.protocol_violations += 1;
+            self.realm.leave(&self.session, Farewell::Lost, &mut worker.turn);
+            worker.end();
+        });
+        self.append_close(|frame| close::append_error(error, None, frame));
+        End::Orderly
+    }
+
+    /// A batch took receivers of calls or results over their soft limit: do not read on before they have drained, or
+    /// some milliseconds have passed.
+    fn begin_pause(&mut self, mut congested: Vec<Arc<Session>>) {
+        if congested.is_empty() {
+            return;
+        }
+        congested.sort_unstable_by_key(|session| session.id());
+        congested.dedup_by_key(|session| session.id());
+        let timeout = Box::pin(tokio::time::sleep(PAUSE_MAX));
+        self.pause = Some(Box::new(Pause { receivers: congested, timeout }));
+    }
+
+    async fn fan_out(&mut self, mut fan_out: Box<FanOut<'static>>) {
+        loop {
+            tokio::task::yield_now().await;
+            let is_done = with_worker(|worker| {
+                worker.begin();
+                let is_done = self.realm.continue_fan_out(&self.session, &mut fan_out, &mut worker.turn);
+                worker.end();
+                is_done
+            });
+            if is_done {
+                return;
+            }
+        }
+    }
+
+    /// Handles a large message on the pool for such; true if the session has ended.
+    async fn handle_large(&mut self, bytes: Buffer) -> bool {
+        let (node, shared) = with_worker(|worker| (Arc::clone(&worker.node), Arc::clone(&worker.shared)));
+        let (realm, session) = (Arc::clone(&self.realm), Arc::clone(&self.session));
+        let flow = node.handle_large(realm, session, bytes, shared).await;
+        match flow {
+            Flow::Done => false,
+            Flow::Ended => true,
+            Flow::FanOut(fan_out) => {
+                self.fan_out(fan_out).await;
+                false
+            }
+        }
+    }
+
+    /// Writes what is left, closes the transport in its own way and waits a little for the peer to do the same.
+    async fn close(&mut self) {
+        if self.link.protocol() == Protocol::WebSocket && !self.framer.is_closed() {
+            self.append_close(|frame| close::append_close(Some(CloseCode::NORMAL), "", None, frame));
+        }
+        let linger = async {
+            self.write_rest().await?;
+            self.read_to_end().await
+        };
+        let _ = tokio::time::timeout(LINGER_MAX, linger).await;
+        self.session.lock().outbox.discard();
+        let _ = self.link.stream().shutdown(Shutdown::Both);
+    }
+
+    async fn write_rest(&mut self) -> io::Result<()> {
+        loop {
+            if let After::Lost = self.flush() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if self.session.lock().outbox.pending_bytes() == 0 && !self.wants_write {
+                break;
+            }
+            poll_fn(|context| {
+                self.link.register_owner(context.waker());
+                if self.link.take_wake() {
+                    return Poll::Ready(());
+                }
+                let stream = self.link.stream();
+                if self.wants_write { stream.poll_write_ready(context).map(|_| ()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify()?;
+            while !tls.try_flush()? {
+                self.link.stream().writable().await?;
+            }
+        }
+        self.link.stream().shutdown(Shutdown::Write)
+    }
+
+    /// What the peer still sends is of no interest, but must be read: a socket that is closed with unread bytes
+    /// resets the connection, and the peer would lose what was written last.
+    async fn read_to_end(&mut self) -> io::Result<()> {
+        let stream = Arc::clone(self.link.stream());
+        loop {
+            stream.readable().await?;
+            let mut buffer = with_worker(|worker| worker.take_read_buffer());
+            let read = stream.try_read(&mut buffer);
+            with_worker(|worker| worker.give_read_buffer(buffer));
+            match read {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Pause {
+    /// Over: all have drained, or the time is up. Those who have not drained are not waited for again until they have.
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.receivers.retain(|receiver| {
+            let mut state = receiver.lock();
+            let is_congested = state.outbox.is_congested();
+            if is_congested {
+                state.outbox.wake_when_drained(context.waker().clone());
+            }
+            is_congested
+        });
+        if self.receivers.is_empty() {
+            return Poll::Ready(());
+        }
+        std::task::ready!(self.timeout.as_mut().poll(context));
+        self.receivers.iter().for_each(|receiver| receiver.lock().outbox.mark_stuck());
+        Poll::Ready(())
+    }
+}
+
+/// Encrypts what the TLS connection takes at present.
+fn write_encrypted(tls: &mut TlsStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut written = 0;
+    for slice in slices {
+        let mut rest = &slice[..];
+        while !rest.is_empty() {
+            let taken = tls.queue_plain(rest)?;
+            if taken == 0 && (tls.wants_write() && !tls.try_flush()?) {
+                return if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) };
+            }
+            written += taken;
+            rest = &rest[taken..];
+        }
+    }
+    Ok(written)
+}
+
+/// Kept small: this is what an idle session costs besides its socket and its outbox.
+pub(crate) const CONNECTION_BYTES_MAX: usize = 256;
+
+const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
+const _: () = assert!(size_of::<decoder::Decoder>() <= 64);

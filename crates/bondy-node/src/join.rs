@@ -1,0 +1,277 @@
+//! From a connection that speaks WAMP to a session: HELLO, and WELCOME or ABORT.
+
+use std::io;
+use std::sync::Arc;
+
+use bondy_router::realm::Realm;
+use bondy_router::session::{SessionConfig, SessionIdentity};
+use bondy_transport::websocket::close::{self, CloseCode};
+use bondy_wamp::buffer::Buffer;
+use bondy_wamp::error_uri::{CloseUri, ErrorUri};
+use bondy_wamp::framing::Framing;
+use bondy_wamp::message::{self, Abort, Hello, Message};
+use bondy_wamp::outbox::{Outbox, OutboxLimits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::config::Overflow;
+use crate::connection::{Connection, PingState};
+use crate::framer::{Framed, FramingError};
+use crate::link::Protocol;
+use crate::listener::ListenerContext;
+use crate::node::{AGENT, Node};
+use crate::open::Opened;
+use crate::worker::with_worker;
+
+/// The largest HELLO. Authentication data are small, and nobody is known yet.
+const HELLO_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a client was not let in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JoinError {
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    #[error("the connection was closed before HELLO")]
+    Closed,
+    #[error("{reason}: {message}")]
+    Refused { reason: &'static str, message: String },
+}
+
+fn refused(reason: ErrorUri, message: impl Into<String>) -> JoinError {
+    JoinError::Refused { reason: reason.as_str(), message: message.into() }
+}
+
+/// Waits for HELLO and lets the client in, or tells it why not.
+pub(crate) async fn join(
+    mut opened: Opened,
+    listener: &Arc<ListenerContext>,
+) -> Result<Connection, JoinError> {
+    let outcome = match read_hello(&mut opened).await {
+        Ok(hello) => enter(opened, hello, listener),
+        Err(error) => Err((Box::new(opened), error)),
+    };
+    match outcome {
+        Ok(connection) => Ok(connection),
+        Err((mut opened, error)) => {
+            if let JoinError::Refused { reason, message } = &error {
+                abort(&mut opened, reason, message).await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The first message, which must be HELLO.
+async fn read_hello(opened: &mut Opened) -> Result<Box<Hello>, JoinError> {
+    loop {
+        if let Some(hello) = next_hello(opened)? {
+            return Ok(hello);
+        }
+        if opened.unread.len() > HELLO_BYTES_MAX {
+            return Err(refused(
+                ErrorUri::ProtocolViolation,
+                format!("HELLO has more than {HELLO_BYTES_MAX} bytes"),
+            ));
+        }
+        let read = match &mut opened.tls {
+            None => opened.link.stream().receive_some(&mut opened.unread, HELLO_BYTES_MAX).await?,
+            Some(tls) => tls.read_buf(&mut opened.unread).await?,
+        };
+        if read == 0 {
+            return Err(JoinError::Closed);
+        }
+    }
+}
+
+fn next_hello(opened: &mut Opened) -> Result<Option<Box<Hello>>, JoinError> {
+    let mut bytes = std::mem::take(&mut opened.unread);
+    let mut rest = &mut bytes[..];
+    loop {
+        let framed = opened.framer.next(&mut rest).map_err(|error| match error {
+            FramingError::WebSocket(error) => refused(ErrorUri::ProtocolViolation, error.to_string()),
+            FramingError::RawSocket(text) => refused(ErrorUri::ProtocolViolation, text),
+        })?;
+        match framed {
+            Framed::Message(message) => {
+                let hello = parse_hello(&message, opened)?;
+                opened.unread = rest.to_vec();
+                return Ok(Some(hello));
+            }
+            Framed::NeedMore(_) => {
+                opened.unread = rest.to_vec();
+                return Ok(None);
+            }
+            Framed::Close(_) => return Err(JoinError::Closed),
+            // Nothing is written before WELCOME but ABORT; a peer that pings this early gets no answer.
+            Framed::Ping(_) | Framed::Pong => {}
+        }
+    }
+}
+
+fn parse_hello(bytes: &[u8], opened: &Opened) -> Result<Box<Hello>, JoinError> {
+    match message::parse(opened.serializer, bytes) {
+        Ok(Message::Hello(hello)) => Ok(hello),
+        Ok(other) => {
+            let text = format!("{:?} before HELLO", other.message_type());
+            Err(refused(ErrorUri::ProtocolViolation, text))
+        }
+        Err(error) => Err(refused(ErrorUri::ProtocolViolation, error.to_string())),
+    }
+}
+
+type Refused = (Box<Opened>, JoinError);
+
+/// Joins the realm: WELCOME is in the outbox.
+fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> Result<Connection, Refused> {
+    let node = Arc::clone(&listener.node);
+    let realm = match admit(&opened, &hello, &node) {
+        Ok(realm) => realm,
+        Err(error) => return Err((Box::new(opened), error)),
+    };
+    let Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max } = opened;
+    let link = Arc::new(link);
+    let limits = OutboxLimits {
+        soft_bytes: u32::try_from(listener.config.outbox_soft_bytes).unwrap_or(u32::MAX),
+        hard_bytes: u32::try_from(listener.config.outbox_hard_bytes).unwrap_or(u32::MAX),
+        message_bytes_max: peer_bytes_max,
+    };
+    let config = SessionConfig {
+        identity: node.anonymous_identity(),
+        features: hello.details.features,
+        serializer,
+        trust_level: listener.config.trust_level,
+        is_strict: listener.config.strict,
+        closes_on_overflow: listener.config.overflow == Overflow::Close,
+        outbox: Outbox::new(framing, limits, Arc::clone(node.budget())),
+        link: link.clone(),
+    };
+    let joined = with_worker(|worker| {
+        worker.begin();
+        let joined = realm.join(config, AGENT, &mut worker.turn);
+        worker.end();
+        joined
+    });
+    let ping = match link.protocol() {
+        Protocol::WebSocket => listener.config.websocket_ping,
+        Protocol::RawSocket => listener.config.rawsocket_ping,
+    };
+    match joined {
+        Ok(session) => {
+            tracing::debug!(
+                session = session.id().0,
+                realm = realm.uri(),
+                peer = %link.peer(),
+                listener = listener.name,
+                "joined"
+            );
+            Ok(Connection {
+                session,
+                realm,
+                link,
+                framer,
+                tls,
+                ping,
+                unread,
+                wanted: 0,
+                pause: None,
+                wants_write: false,
+                ping_state: PingState::Idle,
+            })
+        }
+        Err(error) => {
+            let reason = match error {
+                bondy_router::realm::JoinError::Closing => CloseUri::SystemShutdown.as_str(),
+                bondy_router::realm::JoinError::SessionsMax(_) => ErrorUri::LimitExceeded.as_str(),
+                bondy_router::realm::JoinError::MessagesTooSmall(_) => ErrorUri::PayloadSizeExceeded.as_str(),
+            };
+            let link = Arc::into_inner(link)
+                .expect("the realm has not kept the link of a session that did not join");
+            let opened = Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max };
+            Err((Box::new(opened), JoinError::Refused { reason, message: error.to_string() }))
+        }
+    }
+}
+
+/// May this client join the realm that it names?
+fn admit(opened: &Opened, hello: &Hello, node: &Node) -> Result<Arc<Realm>, JoinError> {
+    if !hello.details.features.has_any_role() {
+        let text = "HELLO must announce at least one of the roles publisher, subscriber, caller, callee";
+        return Err(refused(ErrorUri::ProtocolViolation, text));
+    }
+    if !bondy_wamp::uri::is_valid(&hello.realm, bondy_wamp::uri::UriRule::Loose) {
+        return Err(refused(ErrorUri::InvalidUri, format!("{:?} is not a valid realm", hello.realm)));
+    }
+    let Some(entry) = node.realm(&hello.realm) else {
+        return Err(refused(ErrorUri::NoSuchRealm, format!("there is no realm {:?}", hello.realm)));
+    };
+    let methods = hello.details.authmethods.as_deref();
+    if methods
+        .is_some_and(|methods| !methods.is_empty() && !methods.iter().any(|method| method == "anonymous"))
+    {
+        let text = "the realm authenticates by: anonymous";
+        return Err(refused(ErrorUri::NoMatchingAuthMethod, text));
+    }
+    let address = opened.link.client_address();
+    if !entry.anonymous_sources.contains(address) {
+        let text = "anonymous sessions may not join this realm from your address";
+        return Err(refused(ErrorUri::AuthenticationDenied, text));
+    }
+    Ok(Arc::clone(&entry.realm))
+}
+
+/// Tells the client why it is not let in, and closes in the transport's way.
+async fn abort(opened: &mut Opened, reason: &str, message: &str) -> io::Result<()> {
+    let abort = Message::Abort(Abort { reason: reason.into(), message: Some(message.into()) });
+    let mut body = Buffer::new();
+    if abort.encode(opened.serializer, &mut body).is_err() {
+        return Ok(());
+    }
+    let mut bytes = Buffer::new();
+    bytes.extend_from_slice(opened.framing.header(body.len(), false).as_bytes());
+    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(opened.framing.trailer());
+    if opened.framing != Framing::RawSocket {
+        close::append_close(Some(CloseCode::NORMAL), "", None, &mut bytes);
+    }
+    match &mut opened.tls {
+        Some(tls) => {
+            tls.write_all(&bytes).await?;
+            tls.shutdown().await
+        }
+        None => {
+            let stream = opened.link.stream();
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                stream.writable().await?;
+                match stream.try_write(rest) {
+                    Ok(count) => rest = &rest[count..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            stream.shutdown(std::net::Shutdown::Write)
+        }
+    }
+}
+
+/// Who a session is that has not authenticated.
+pub(crate) fn anonymous(authid: &str, shared: &SharedNames) -> SessionIdentity {
+    SessionIdentity {
+        authid: authid.into(),
+        authrole: Arc::clone(&shared.anonymous),
+        authmethod: Arc::clone(&shared.anonymous),
+        authprovider: Arc::clone(&shared.provider),
+    }
+}
+
+/// Names that all anonymous sessions share.
+#[derive(Debug)]
+pub(crate) struct SharedNames {
+    anonymous: Arc<str>,
+    provider: Arc<str>,
+}
+
+impl Default for SharedNames {
+    fn default() -> Self {
+        Self { anonymous: "anonymous".into(), provider: "bondy".into() }
+    }
+}

@@ -1,0 +1,421 @@
+//! The node: realms, workers, listeners, and their life from start to drain.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::SystemRandom;
+use bondy_router::config as router;
+use bondy_router::realm::{Flow, Realm};
+use bondy_router::session::{Session, SessionIdentity};
+use bondy_router::turn::{Now, Stats, Turn};
+use bondy_transport::socket::Accepted;
+use bondy_wamp::buffer::Buffer;
+use bondy_wamp::error_uri::CloseUri;
+use bondy_wamp::message;
+use bondy_wamp::outbox::Budget;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::config::{AddressFamilies, Config, Disclosure, RealmConfig};
+use crate::join::{self, JoinError, SharedNames};
+use crate::listener::{Intake, IntakeReceiver, ListenError, ListenerContext, accept_all, is_disconnect};
+use crate::memory;
+use crate::open::{self, OpenError};
+use crate::worker::{Clock, ConnectionCount, Worker, WorkerShared, with_worker};
+
+/// How this router calls itself.
+pub(crate) const AGENT: &str = concat!("Bondy-", env!("CARGO_PKG_VERSION"));
+
+/// Sockets that wait for one worker. The acceptor waits when a worker has that many: the system's backlog is next.
+const INTAKE_MAX: usize = 1024;
+
+/// Large messages that are handled at the same time.
+const LARGE_MESSAGES_MAX: usize = 4;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Node {
+    clock: Clock,
+    realms: HashMap<String, RealmEntry>,
+    budget: Arc<Budget>,
+    names: SharedNames,
+    random: SystemRandom,
+    draining: watch::Sender<bool>,
+    connection_closed: Arc<Notify>,
+    large: Semaphore,
+    workers: Vec<Arc<WorkerShared>>,
+    started: Instant,
+}
+
+/// A realm and who may join it.
+#[derive(Debug)]
+pub(crate) struct RealmEntry {
+    pub(crate) realm: Arc<Realm>,
+    pub(crate) anonymous_sources: AddressFamilies,
+}
+
+/// A worker as the acceptors see it.
+#[derive(Debug)]
+pub(crate) struct WorkerHandle {
+    pub(crate) intake: mpsc::Sender<Intake>,
+    pub(crate) shared: Arc<WorkerShared>,
+}
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A runtime or a thread could not be made.
+    #[error("cannot start a worker")]
+    Worker(#[source] io::Error),
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+impl Node {
+    fn new(config: &Config, workers: Vec<Arc<WorkerShared>>) -> Self {
+        let entry = |realm: &RealmConfig| {
+            let entry = RealmEntry {
+                realm: Arc::new(Realm::new(router_config(realm))),
+                anonymous_sources: realm.anonymous_sources,
+            };
+            (realm.uri.clone(), entry)
+        };
+        Self {
+            clock: Clock::start(),
+            realms: config.realms.iter().map(entry).collect(),
+            budget: Arc::new(Budget::new(config.outbox_memory_max.bytes_of(memory::available_bytes()))),
+            names: SharedNames::default(),
+            random: SystemRandom::new(),
+            draining: watch::Sender::new(false),
+            connection_closed: Arc::default(),
+            large: Semaphore::new(LARGE_MESSAGES_MAX),
+            workers,
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub(crate) fn instant(&self, monotonic_ns: u64) -> Instant {
+        self.clock.instant(monotonic_ns)
+    }
+
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    pub(crate) fn realm(&self, uri: &str) -> Option<&RealmEntry> {
+        self.realms.get(uri)
+    }
+
+    pub(crate) fn realms(&self) -> impl Iterator<Item = &Arc<Realm>> {
+        self.realms.values().map(|entry| &entry.realm)
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The counters of all workers together.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut sum = Stats::default();
+        self.workers.iter().for_each(|worker| sum.add(&worker.stats()));
+        sum
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Done when the node begins to drain.
+    pub(crate) fn draining(&self) -> impl Future<Output = ()> + use<> {
+        let mut draining = self.draining.subscribe();
+        async move {
+            // An error means that the node is gone, which is as good.
+            let _ = draining.wait_for(|is_draining| *is_draining).await;
+        }
+    }
+
+    /// A session that has not authenticated gets an authid of its own.
+    pub(crate) fn anonymous_identity(&self) -> SessionIdentity {
+        join::anonymous(&format!("{:016x}", self.random()), &self.names)
+    }
+
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        // Where the system has no randomness left the node does not start; later it does not fail.
+        let _ = aws_lc_rs::rand::SecureRandom::fill(&self.random, &mut bytes);
+        u64::from_ne_bytes(bytes)
+    }
+
+    /// Parses and routes one large message on the pool for blocking work, while its session waits.
+    pub(crate) async fn handle_large(
+        self: &Arc<Self>,
+        realm: Arc<Realm>,
+        session: Arc<Session>,
+        bytes: Buffer,
+        shared: Arc<WorkerShared>,
+    ) -> Flow {
+        let _permit = self.large.acquire().await;
+        let node = Arc::clone(self);
+        let work = move || {
+            let mut turn = Turn::new(u16::MAX, node.random());
+            turn.now = node.now();
+            let flow = match message::parse(session.serializer(), &bytes) {
+                Ok(message) => realm.handle(&session, &message, &mut turn),
+                Err(error) => realm.handle_malformed(&session, &error, &mut turn),
+            };
+            flush_all(&mut turn);
+            shared.add_stats(&turn.stats);
+            (flow, std::mem::take(&mut turn.timers), std::mem::take(&mut turn.congested))
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok((flow, timers, congested)) => {
+                with_worker(|worker| {
+                    worker.turn.timers.extend(timers);
+                    worker.turn.congested.extend(congested);
+                    worker.end();
+                });
+                flow
+            }
+            // The pool is gone, or the handler has panicked: the session does not go on.
+            Err(_) => Flow::Ended,
+        }
+    }
+}
+
+/// Writes everything that a turn off the workers has touched.
+fn flush_all(turn: &mut Turn) {
+    let touched: Vec<_> = turn.touched.drain(..).chain(turn.touched_by_events.drain(..)).collect();
+    for session in touched {
+        session.flush(&mut turn.pool);
+    }
+}
+
+/// The configuration in the router's terms.
+fn router_config(realm: &RealmConfig) -> router::RealmConfig {
+    let policy = |disclosure| match disclosure {
+        Disclosure::Allow => router::DisclosurePolicy::Allow,
+        Disclosure::Deny => router::DisclosurePolicy::Deny,
+        Disclosure::Always => router::DisclosurePolicy::Always,
+    };
+    let limits = &realm.limits;
+    router::RealmConfig {
+        uri: realm.uri.clone(),
+        disclosure: router::Disclosure {
+            caller: policy(realm.disclosure.caller),
+            publisher: policy(realm.disclosure.publisher),
+        },
+        limits: router::Limits {
+            sessions_max: limits.sessions_max,
+            registrations_max: limits.registrations_max,
+            subscriptions_max: limits.subscriptions_max,
+            calls_max: limits.calls_max,
+            invocations_max: limits.invocations_max,
+            retained_max: limits.retained_max,
+            history_bytes_max: limits.history_bytes_max,
+            ..router::Limits::default()
+        },
+        event_history: realm
+            .event_history
+            .iter()
+            .map(|history| router::HistoryRule {
+                uri: history.uri.clone(),
+                match_policy: history.match_policy,
+                limit: history.events_max,
+                ttl: history.ttl,
+            })
+            .collect(),
+        ..router::RealmConfig::default()
+    }
+}
+
+/// A node that serves.
+pub(crate) struct RunningNode {
+    node: Arc<Node>,
+    listeners: Vec<Arc<ListenerContext>>,
+    acceptors: JoinSet<()>,
+    workers: Vec<JoinHandle<()>>,
+    bound: BTreeMap<String, String>,
+}
+
+impl RunningNode {
+    /// Opens the listeners and starts the workers.
+    pub(crate) async fn start(config: &Config) -> Result<Self, StartError> {
+        let count = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        };
+        let shared: Vec<Arc<WorkerShared>> = (0..count).map(|_| Arc::default()).collect();
+        let node = Arc::new(Node::new(config, shared.clone()));
+        let mut listeners = Vec::new();
+        let mut sockets = Vec::new();
+        let mut bound = BTreeMap::new();
+        for (name, listener) in &config.listeners {
+            let context = ListenerContext::new(name.clone(), listener.clone(), Arc::clone(&node))?;
+            let socket = context.bind().await?;
+            bound.insert(name.clone(), socket.address().to_string());
+            listeners.push(Arc::new(context));
+            sockets.push(socket);
+        }
+        let mut workers = Vec::new();
+        let mut handles = Vec::new();
+        for (index, shared) in shared.into_iter().enumerate() {
+            let (intake, receiver) = mpsc::channel(INTAKE_MAX);
+            handles.push(WorkerHandle { intake, shared: Arc::clone(&shared) });
+            workers.push(spawn_worker(index, receiver, Arc::clone(&node), shared)?);
+        }
+        let handles: Arc<[WorkerHandle]> = handles.into();
+        let mut acceptors = JoinSet::new();
+        for (socket, listener) in sockets.into_iter().zip(&listeners) {
+            acceptors.spawn(accept_all(socket, Arc::clone(listener), Arc::clone(&handles)));
+        }
+        Ok(Self { node, listeners, acceptors, workers, bound })
+    }
+
+    /// Where each listener listens, by name: `HOST:PORT` or `unix:PATH`, with the ports that the system chose.
+    pub(crate) fn bound(&self) -> &BTreeMap<String, String> {
+        &self.bound
+    }
+
+    /// Reads certificates and keys anew, for connections to come.
+    pub(crate) fn reload_certificates(&self) {
+        for listener in &self.listeners {
+            let Some(tls) = &listener.tls else { continue };
+            match tls.reload() {
+                Ok(()) => tracing::info!(listener = listener.name, "certificates reloaded"),
+                Err(error) => {
+                    let error = anyhow_chain(&error);
+                    tracing::error!(listener = listener.name, error, "certificates kept as they were");
+                }
+            }
+        }
+    }
+
+    /// Stops accepting, tells every session GOODBYE after its calls have been answered, and waits for the connections
+    /// to end; returns how many were cut off because the time was up.
+    pub(crate) async fn drain(mut self, timeout: Duration) -> usize {
+        self.acceptors.shutdown().await;
+        self.node.draining.send_replace(true);
+        let mut turn = Turn::new(u16::MAX - 1, self.node.random());
+        turn.now = self.node.now();
+        for realm in self.node.realms() {
+            realm.shut_down(CloseUri::SystemShutdown.as_str(), "the router shuts down", &mut turn);
+            flush_all(&mut turn);
+        }
+        let emptied = async {
+            while self.node.connections() > 0 {
+                self.node.connection_closed.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(timeout, emptied).await;
+        let cut_off = self.node.connections();
+        // Without acceptors nobody holds a worker's intake any more, so each worker's main task ends.
+        drop(self.listeners);
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker has panicked");
+            }
+        }
+        cut_off
+    }
+}
+
+/// An error with all its causes, for a log line.
+pub(crate) fn anyhow_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn spawn_worker(
+    index: usize,
+    intake: IntakeReceiver,
+    node: Arc<Node>,
+    shared: Arc<WorkerShared>,
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Worker)?;
+    let seed = node.random();
+    let index = u16::try_from(index).unwrap_or(u16::MAX - 2);
+    std::thread::Builder::new()
+        .name(format!("bondy-{index}"))
+        .spawn(move || {
+            runtime.block_on(async {
+                Worker::install(index, seed, Arc::clone(&node), Arc::clone(&shared));
+                take_in(intake, node, shared).await;
+            });
+            runtime.shutdown_timeout(Duration::from_millis(100));
+            Worker::uninstall();
+        })
+        .map_err(StartError::Worker)
+}
+
+/// A worker's main task: gives every socket a task of its own.
+async fn take_in(mut intake: IntakeReceiver, node: Arc<Node>, shared: Arc<WorkerShared>) {
+    while let Some(Intake { accepted, listener, is_full }) = intake.recv().await {
+        let closed = Arc::clone(&node.connection_closed);
+        let count = ConnectionCount::new(Arc::clone(&shared), Arc::clone(&listener.connections), closed);
+        tokio::spawn(serve(accepted, listener, is_full, count));
+    }
+}
+
+/// One connection, from the socket to the end. The phases before a session are boxed, so that this future stays small.
+async fn serve(accepted: Accepted, listener: Arc<ListenerContext>, is_full: bool, count: ConnectionCount) {
+    let Some(connection) = Box::pin(establish(accepted, listener, is_full)).await else { return };
+    Box::new(connection).run().await;
+    drop(count);
+}
+
+/// From the socket to a session; `None` where it did not come to that.
+async fn establish(
+    accepted: Accepted,
+    listener: Arc<ListenerContext>,
+    is_full: bool,
+) -> Option<crate::connection::Connection> {
+    let peer = accepted.peer();
+    let opened = match open::open(accepted, &listener, is_full).await {
+        Ok(opened) => opened?,
+        Err(OpenError::Io(error)) if is_disconnect(&error) => return None,
+        Err(error) => {
+            let error = anyhow_chain(&error);
+            tracing::debug!(listener = listener.name, %peer, error, "a connection was not opened");
+            return None;
+        }
+    };
+    let joining = join::join(opened, &listener);
+    let joined = tokio::time::timeout(listener.config.authentication_timeout, joining).await;
+    match joined {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(JoinError::Closed)) => None,
+        Ok(Err(JoinError::Io(error))) if is_disconnect(&error) => None,
+        Ok(Err(error)) => {
+            let error = anyhow_chain(&error);
+            tracing::debug!(listener = listener.name, %peer, error, "a client was not let in");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(listener = listener.name, %peer, "no HELLO came in time");
+            None
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! A worker: one thread, one runtime, and the sessions that live on it.
+//!
+//! What a worker carries through the realm ([`Turn`], buffers, timers, the lists of sessions to be flushed) is local to
+//! its thread and never borrowed across an await. Two tasks of its own run beside its sessions: the flusher, at the
+//! tail of the run queue, and the timer.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use bondy_router::session::Session;
+use bondy_router::timer::Timers;
+use bondy_router::turn::{Now, Stats, Turn};
+use bondy_wamp::buffer::Buffer;
+use tokio::sync::Notify;
+
+use crate::link::SocketLink;
+use crate::node::Node;
+
+/// How many sessions the flusher writes before it lets others run.
+const FLUSHES_PER_TURN_MAX: usize = 128;
+
+/// What a worker reads at once. With small messages this is a batch of some hundred, about 100 µs of work, so that
+/// the others on this worker do not wait long.
+pub(crate) const READ_BYTES: usize = 32 * 1024;
+
+/// Buffers of this size that a worker keeps. One is used at a time, unless a task waits in the middle of its batch.
+const READ_BUFFERS_MAX: usize = 4;
+
+/// What others may know of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerShared {
+    /// Connections that live on it.
+    pub(crate) connections: AtomicUsize,
+    stats: Mutex<Stats>,
+}
+
+impl WorkerShared {
+    /// What the worker has counted so far.
+    pub(crate) fn stats(&self) -> Stats {
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what was counted off the worker, for one of its sessions.
+    pub(crate) fn add_stats(&self, stats: &Stats) {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).add(stats);
+    }
+}
+
+/// The worker of this thread.
+pub(crate) struct Worker {
+    pub(crate) turn: Turn,
+    pub(crate) node: Arc<Node>,
+    pub(crate) shared: Arc<WorkerShared>,
+    timers: Timers,
+    urgent: VecDeque<Arc<Session>>,
+    events: VecDeque<Arc<Session>>,
+    pings: BinaryHeap<Reverse<PingDue>>,
+    read_buffers: Vec<Buffer>,
+    wakes: Arc<Wakes>,
+}
+
+#[derive(Debug, Default)]
+struct Wakes {
+    flusher: Notify,
+    timer: Notify,
+}
+
+/// When a link's owner is to be woken for a ping.
+struct PingDue {
+    due: Instant,
+    link: Weak<SocketLink>,
+}
+
+impl PartialEq for PingDue {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl Eq for PingDue {}
+
+impl PartialOrd for PingDue {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PingDue {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.due.cmp(&other.due)
+    }
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` with the worker of this thread. Must not be called within itself, nor hold what it got over an await.
+pub(crate) fn with_worker<R>(work: impl FnOnce(&mut Worker) -> R) -> R {
+    WORKER.with_borrow_mut(|worker| work(worker.as_mut().expect("sessions run on worker threads only")))
+}
+
+impl Worker {
+    /// Makes this thread a worker, and starts its two tasks on the current runtime.
+    pub(crate) fn install(index: u16, seed: u64, node: Arc<Node>, shared: Arc<WorkerShared>) {
+        let wakes = Arc::new(Wakes::default());
+        let worker = Worker {
+            turn: Turn::new(index, seed),
+            node,
+            shared,
+            timers: Timers::default(),
+            urgent: VecDeque::new(),
+            events: VecDeque::new(),
+            pings: BinaryHeap::new(),
+            read_buffers: Vec::new(),
+            wakes: Arc::clone(&wakes),
+        };
+        WORKER.set(Some(worker));
+        tokio::spawn(run_flusher(Arc::clone(&wakes)));
+        tokio::spawn(run_timer(wakes));
+    }
+
+    /// Takes what the worker holds of the node, so that its memory is freed before the thread ends.
+    pub(crate) fn uninstall() {
+        WORKER.set(None);
+    }
+
+    /// Begins a batch: what is handled now happens at this time.
+    pub(crate) fn begin(&mut self) {
+        self.turn.now = self.node.now();
+    }
+
+    /// Ends a batch: what it touched is flushed by the flusher, what it armed is kept by the timer.
+    pub(crate) fn end(&mut self) {
+        let was_idle = self.urgent.is_empty() && self.events.is_empty();
+        self.urgent.extend(self.turn.touched.drain(..));
+        self.events.extend(self.turn.touched_by_events.drain(..));
+        if was_idle && !(self.urgent.is_empty() && self.events.is_empty()) {
+            self.wakes.flusher.notify_one();
+        }
+        if !self.turn.timers.is_empty() {
+            self.arm_timers();
+        }
+        if !self.turn.slow.is_empty() {
+            self.report_slow();
+        }
+        self.turn.congested.clear();
+    }
+
+    fn arm_timers(&mut self) {
+        let before = self.timers.next_deadline_ns();
+        for timer in self.turn.timers.drain(..) {
+            self.timers.arm(timer);
+        }
+        if self.timers.next_deadline_ns() != before {
+            self.wakes.timer.notify_one();
+        }
+    }
+
+    fn report_slow(&mut self) {
+        for session in self.turn.slow.drain(..) {
+            let state = session.lock();
+            let (dropped, queue_bytes) = (state.dropped_events(), state.outbox.pending_bytes());
+            drop(state);
+            tracing::warn!(
+                session = session.id().0,
+                dropped,
+                queue_bytes,
+                "a subscriber reads too slowly or takes only small messages: events for it are dropped"
+            );
+        }
+    }
+
+    /// A buffer to read into.
+    pub(crate) fn take_read_buffer(&mut self) -> Buffer {
+        self.read_buffers.pop().unwrap_or_else(|| vec![0; READ_BYTES])
+    }
+
+    /// Gives such a buffer back.
+    pub(crate) fn give_read_buffer(&mut self, buffer: Buffer) {
+        if buffer.len() == READ_BYTES && self.read_buffers.len() < READ_BUFFERS_MAX {
+            self.read_buffers.push(buffer);
+        }
+    }
+
+    /// Wakes the link's owner for a ping after `delay`.
+    pub(crate) fn schedule_ping(&mut self, delay: Duration, link: &Arc<SocketLink>) {
+        let due = Instant::now() + delay;
+        let is_next = self.pings.peek().is_none_or(|Reverse(next)| due < next.due);
+        self.pings.push(Reverse(PingDue { due, link: Arc::downgrade(link) }));
+        if is_next {
+            self.wakes.timer.notify_one();
+        }
+    }
+
+    /// Writes some of the sessions that wait for it, calls and replies before events; true if more wait.
+    fn flush_some(&mut self) -> bool {
+        for _ in 0..FLUSHES_PER_TURN_MAX {
+            let Some(session) = self.urgent.pop_front().or_else(|| self.events.pop_front()) else { break };
+            session.flush(&mut self.turn.pool);
+        }
+        if self.urgent.is_empty() && self.events.is_empty() {
+            let stats = std::mem::take(&mut self.turn.stats);
+            self.shared.add_stats(&stats);
+            return false;
+        }
+        true
+    }
+
+    /// Lets time pass for calls and pings; returns when it has to happen next.
+    fn tick(&mut self) -> Option<Instant> {
+        self.begin();
+        let node = Arc::clone(&self.node);
+        while let Some(timer) = self.timers.pop_due(self.turn.now.monotonic_ns) {
+            bondy_router::realm::Realm::expire(&timer, &mut self.turn);
+        }
+        let now = Instant::now();
+        while self.pings.peek().is_some_and(|Reverse(next)| next.due <= now) {
+            if let Some(link) = self.pings.pop().and_then(|Reverse(due)| due.link.upgrade()) {
+                link.demand_ping();
+            }
+        }
+        self.end();
+        let call = self.timers.next_deadline_ns().map(|deadline_ns| node.instant(deadline_ns));
+        let ping = self.pings.peek().map(|Reverse(next)| next.due);
+        call.into_iter().chain(ping).min()
+    }
+}
+
+async fn run_flusher(wakes: Arc<Wakes>) {
+    loop {
+        wakes.flusher.notified().await;
+        while with_worker(Worker::flush_some) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn run_timer(wakes: Arc<Wakes>) {
+    loop {
+        match with_worker(Worker::tick) {
+            None => wakes.timer.notified().await,
+            Some(next) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(next.into()) => {}
+                    () = wakes.timer.notified() => {}
+                }
+            }
+        }
+    }
+}
+
+/// The clocks of a node: one origin for all its workers.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+    origin_unix_us: u64,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            origin: Instant::now(),
+            origin_unix_us: u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        let elapsed = self.origin.elapsed();
+        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        Now { monotonic_ns: elapsed_ns, unix_us: self.origin_unix_us + elapsed_ns / 1000 }
+    }
+
+    pub(crate) fn instant(&self, monotonic_ns: u64) -> Instant {
+        self.origin + Duration::from_nanos(monotonic_ns)
+    }
+}
+
+/// Counts one connection of a worker and of its listener, while it lives.
+#[derive(Debug)]
+pub(crate) struct ConnectionCount {
+    worker: Arc<WorkerShared>,
+    listener: Arc<AtomicUsize>,
+    closed: Arc<Notify>,
+}
+
+impl ConnectionCount {
+    pub(crate) fn new(worker: Arc<WorkerShared>, listener: Arc<AtomicUsize>, closed: Arc<Notify>) -> Self {
+        worker.connections.fetch_add(1, Ordering::Relaxed);
+        listener.fetch_add(1, Ordering::Relaxed);
+        Self { worker, listener, closed }
+    }
+}
+
+impl Drop for ConnectionCount {
+    fn drop(&mut self) {
+        self.worker.connections.fetch_sub(1, Ordering::Relaxed);
+        self.listener.fetch_sub(1, Ordering::Relaxed);
+        self.closed.notify_one();
+    }
+}
