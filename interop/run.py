@@ -114,7 +114,7 @@ def main() -> int:
             trace_file.write(f"{time.monotonic() - begun:9.4f} {line}\n")
 
     try:
-        router = Router.at(options.router, options.realm) if options.router else Router.start(options.binary or default_binary())
+        router = Router.at(options.router, options.realm) if options.router else Router.start(options.binary or default_binary(), folder / "router.log")
     except (RouterFailed, OSError) as error:
         print(f"router: {error}")
         return 2
@@ -143,7 +143,7 @@ def main() -> int:
     cases = sum(score.runs.values())
     failed = len(score.failures) + len(broken) + bool(stop_problem)
     if failed:
-        print(f"logs of the clients: {folder}")
+        print(f"logs of router and clients: {folder}")
     print(f"\n{time.monotonic() - begun:.0f} s, {cases} client runs")
     print(f"{len(features) * len(peers) - len({f[0].name for f in score.failures})} passed, {failed} failed, {len(skipped)} skipped")
     return 1 if failed or not peers else 0

@@ -505,8 +505,10 @@ def meta_procedures(caller: Session, callee: Session, _world: Any) -> None:
     assert (described["uri"], described["match"], described["invoke"]) == (procedure, "exact", "single"), described
     (callees,), _ = caller.call("wamp.registration.list_callees", found)
     assert list(map(int, callees)) == [callee.id], callees
-    assert caller.call("wamp.registration.count_callees", found)[0] == [1]
-    assert caller.call("wamp.registration.lookup", fresh("missing"))[0] == [None]
+    check_same(caller.call("wamp.registration.count_callees", found), ([1], {}), caller, callee)
+    # A lone null result is no result at all to some libraries.
+    missing, _ = caller.call("wamp.registration.lookup", fresh("missing"))
+    assert missing in ([None], []), missing
     (found,), _ = caller.call("wamp.subscription.lookup", topic)
     if isinstance(subscription, int):
         assert int(found) == subscription, (found, subscription)

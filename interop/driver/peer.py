@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 from .values import as_json_text, decode, encode, same
 
-REPLY_TIMEOUT_S = 3.0
+REPLY_TIMEOUT_S = 10.0
 EVENT_TIMEOUT_S = 5.0
 
 

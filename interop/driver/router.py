@@ -35,6 +35,7 @@ class Router:
     realm: str = "realm1"
     process: subprocess.Popen | None = None
     log: list[str] = field(default_factory=list)
+    log_path: Path | None = None
 
     @classmethod
     def at(cls, urls: list[str], realm: str) -> Router:
@@ -49,8 +50,8 @@ class Router:
         return cls(by_transport, realm)
 
     @classmethod
-    def start(cls, binary: Path) -> Router:
-        """Starts `bondy start --dev` and returns once it has said that it is ready."""
+    def start(cls, binary: Path, log: Path | None = None) -> Router:
+        """Starts `bondy start --dev`, logging to `log`, and returns once it has said that it is ready."""
         folder = Path(tempfile.mkdtemp(prefix="bondy-interop-"))
         socket = folder / "bondy.sock"
         command = [str(binary), "start", "--dev"]
@@ -65,7 +66,7 @@ class Router:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder
         )
-        router = cls({}, process=process)
+        router = cls({}, process=process, log_path=log)
         ready = threading.Event()
         threading.Thread(target=router._read, args=(ready, socket), daemon=True).start()
         deadline = time.monotonic() + READY_TIMEOUT_S
@@ -77,9 +78,11 @@ class Router:
         return router
 
     def _read(self, ready: threading.Event, socket: Path) -> None:
+        sink = open(self.log_path or os.devnull, "w", buffering=1)
         for line in self.process.stdout:
+            sink.write(line)
             self.log.append(line.rstrip("\n"))
-            del self.log[:-2000]
+            del self.log[:-100]
             if not ready.is_set() and "ready" in line.lower():
                 ports = addresses_in(line)
                 if {"public", "tcp"} <= ports.keys():

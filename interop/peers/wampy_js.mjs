@@ -51,6 +51,20 @@ async function wamp(promise) {
     }
 }
 
+/** Its CBOR decoder hands out plain Uint8Arrays, which its encoder would send as typed arrays with a tag. */
+function asBuffers(value) {
+    if (value instanceof Uint8Array) {
+        return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    }
+    if (Array.isArray(value)) {
+        return value.map(asBuffers);
+    }
+    if (value && typeof value === 'object') {
+        return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, asBuffers(inner)]));
+    }
+    return value;
+}
+
 function payload(command) {
     return { argsList: decode(command.args ?? []), argsDict: decode(command.kwargs ?? {}) };
 }
@@ -61,7 +75,7 @@ function behave(session, behaviour, procedure) {
         switch (behaviour.kind) {
             case 'echo': {
                 const options = present({ ppt_scheme: details.ppt_scheme, ppt_serializer: details.ppt_serializer });
-                return { argsList: argsList ?? [], argsDict: argsDict ?? {}, options };
+                return { argsList: asBuffers(argsList ?? []), argsDict: asBuffers(argsDict ?? {}), options };
             }
             case 'add':
                 return { argsList: [argsList.reduce((sum, each) => sum + each, 0)] };
@@ -140,7 +154,11 @@ serve({
 
     unregister: async ({ session, registration }) => {
         const { client, procedures } = sessions.get(session);
-        await wamp(client.unregister(procedures.get(decode(registration))));
+        const procedure = procedures.get(decode(registration));
+        // The library refuses to unregister a wildcard pattern; the session's end does it.
+        if (!procedure.includes('..')) {
+            await wamp(client.unregister(procedure));
+        }
     },
 
     call: async (command) => {

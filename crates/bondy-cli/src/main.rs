@@ -15,6 +15,10 @@ mod start;
 
 use arguments::{Arguments, Command};
 
+/// Faster than the system's allocator with several threads, and it gives memory back after a storm of sessions.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Why a command did not do what it was asked for.
 enum Failure {
     /// Exit code 2.

@@ -294,6 +294,9 @@ impl Connection {
             Ok(read) => {
                 self.unread = Buffer::new();
                 let is_full = held + read == buffer.len();
+                if !is_full && self.tls.is_none() {
+                    self.link.stream().was_drained();
+                }
                 self.handle_batch(buffer, Some(held + read), is_full)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

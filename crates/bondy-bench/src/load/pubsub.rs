@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-const TOPIC: &str = "com.bondy.bench.topic";
+const TOPIC: &str = "com.example.bench.topic";
 const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the tasks of one run share.

@@ -29,7 +29,7 @@ pub(super) fn run(spec: &LoadSpec, work: RpcWork) -> anyhow::Result<Measurement>
     let mut callees = Vec::new();
     let mut callers = Vec::new();
     for pair in 0..work.pairs.max(1) {
-        let procedure = format!("com.bondy.bench.echo.{pair}");
+        let procedure = format!("com.example.bench.echo.{pair}");
         let callee = open_callee(&spec.target, &procedure)?;
         let socket = callee.socket()?;
         let answer = Template::answer(spec.target.wire, work.payload);

@@ -135,3 +135,19 @@ fn the_schema_is_json() {
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(schema["title"], "Bondy configuration");
 }
+
+#[test]
+fn a_certificate_that_is_none_is_a_mistake_of_the_configuration() {
+    let folder = Folder::new("certificate");
+    folder.write("cert.pem", "no certificate");
+    let text =
+        "listeners: {a: {bind: '127.0.0.1:0', serve: [websocket], tls: {cert: cert.pem, key: cert.pem}}}";
+    folder.write("bondy.yaml", text);
+    let output = bondy(&folder.0, &["start"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = std::str::from_utf8(&output.stderr).expect("text");
+    assert!(
+        error.starts_with("error: the node cannot run: listener `a`: cert.pem holds no certificate"),
+        "{error}"
+    );
+}

@@ -72,6 +72,7 @@ func about(line.Command) (map[string]any, error) {
 		"integer_max": map[string]any{},
 		"lacks": map[string]string{
 			"publication_id.publisher": "does not hand out the publication id",
+			"retain.subscriber":        "drops an event that comes right behind SUBSCRIBED",
 		},
 	}, nil
 }

@@ -72,6 +72,7 @@ fn about() -> Value {
             "passthru.callee": DETAILS,
             "passthru.publisher": OPTIONS,
             "passthru.subscriber": DETAILS,
+            "order.subscriber": "gives each subscription a queue of its own",
             "error_uri.callee": "answers every failure with one URI of its own",
             "error_payload.caller": "drops the payload of an error",
             "session_id.caller": "does not hand out the session id",
