@@ -100,7 +100,7 @@ def kwargs_alone_in_events(publisher: Session, subscriber: Session, _world: Any)
     check_same((event["args"], event["kwargs"]), ([], {"key": 7}), publisher, subscriber)
 
 
-@feature("many calls at once", RPC)
+@feature("many calls at once", RPC, needs={"caller": ["concurrency"], "callee": ["concurrency"]})
 def many_calls(caller: Session, callee: Session, _world: Any) -> None:
     procedure = fresh("many")
     callee.register(procedure)

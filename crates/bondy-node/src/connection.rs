@@ -116,7 +116,7 @@ enum End {
 
 impl Connection {
     /// Serves the session until it ends.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         let end = self.serve().await;
         if let End::Lost = end {
             with_worker(|worker| {

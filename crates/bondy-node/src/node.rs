@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -21,6 +22,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{AddressFamilies, Config, Disclosure, RealmConfig};
+use crate::connection::Connection;
 use crate::join::{self, JoinError, SharedNames};
 use crate::listener::{Intake, IntakeReceiver, ListenError, ListenerContext, accept_all, is_disconnect};
 use crate::memory;
@@ -375,23 +377,25 @@ async fn take_in(mut intake: IntakeReceiver, node: Arc<Node>, shared: Arc<Worker
     while let Some(Intake { accepted, listener, is_full }) = intake.recv().await {
         let closed = Arc::clone(&node.connection_closed);
         let count = ConnectionCount::new(Arc::clone(&shared), Arc::clone(&listener.connections), closed);
-        tokio::spawn(serve(accepted, listener, is_full, count));
+        tokio::spawn(serve(Box::pin(establish(accepted, listener, is_full)), count));
     }
 }
 
-/// One connection, from the socket to the end. The phases before a session are boxed, so that this future stays small.
-async fn serve(accepted: Accepted, listener: Arc<ListenerContext>, is_full: bool, count: ConnectionCount) {
-    let Some(connection) = Box::pin(establish(accepted, listener, is_full)).await else { return };
-    Box::new(connection).run().await;
+/// One connection, from the socket to the end.
+///
+/// This future lives as long as the session: it holds what the steady state needs and nothing of the phases before,
+/// which are boxed and gone.
+async fn serve(establishing: Pin<Box<impl Future<Output = Option<Connection>>>>, count: ConnectionCount) {
+    let mut connection = {
+        let Some(connection) = establishing.await else { return };
+        connection
+    };
+    connection.run().await;
     drop(count);
 }
 
 /// From the socket to a session; `None` where it did not come to that.
-async fn establish(
-    accepted: Accepted,
-    listener: Arc<ListenerContext>,
-    is_full: bool,
-) -> Option<crate::connection::Connection> {
+async fn establish(accepted: Accepted, listener: Arc<ListenerContext>, is_full: bool) -> Option<Connection> {
     let peer = accepted.peer();
     let opened = match open::open(accepted, &listener, is_full).await {
         Ok(opened) => opened?,

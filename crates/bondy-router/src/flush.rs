@@ -116,6 +116,9 @@ fn write_once(
     batch: &Batch,
     write: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<usize> {
+    if let Some(slice) = batch.as_one_slice() {
+        return write(&[IoSlice::new(slice)]);
+    }
     let mut slices = [IoSlice::new(&[]); SLICES_MAX];
     let count = batch.slices(&mut slices);
     write(&slices[..count])

@@ -1,8 +1,8 @@
 //! Times parsing, skipping, transcoding and re-framing of one CALL in every serializer, beside memcpy of the same
 //! bytes.
 //!
-//! `cargo run --release -p bondy-wamp --example codec_bench [MILLISECONDS]`: each figure is the best of several
-//! rounds that take so long together.
+//! `cargo run --release -p bondy-wamp --example codec_bench [MILLISECONDS [FILTER]]`: each figure is the best of
+//! several rounds that take so long together; the filter is a part of the names of the figures wanted.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -20,7 +20,8 @@ const ROUNDS: u32 = 20;
 
 fn main() {
     let budget_ms = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(100);
-    let bench = Bench { round: Duration::from_millis(budget_ms) / ROUNDS };
+    let filter = std::env::args().nth(2).unwrap_or_default();
+    let bench = Bench { round: Duration::from_millis(budget_ms) / ROUNDS, filter };
     println!("{:<44} {:>7} {:>9} {:>8}", "", "bytes", "ns", "GB/s");
     for (name, kwargs) in [("small", small()), ("strings", strings()), ("large", large())] {
         for serializer in Serializer::ALL {
@@ -31,6 +32,7 @@ fn main() {
 
 struct Bench {
     round: Duration,
+    filter: String,
 }
 
 impl Bench {
@@ -67,6 +69,9 @@ impl Bench {
     }
 
     fn print(&self, label: &str, bytes: usize, mut run: impl FnMut()) {
+        if !label.contains(&self.filter) {
+            return;
+        }
         let best = (0..ROUNDS).map(|_| self.time(&mut run)).fold(f64::INFINITY, f64::min);
         println!("{label:<44} {bytes:>7} {best:>9.1} {:>8.2}", bytes as f64 / best);
     }

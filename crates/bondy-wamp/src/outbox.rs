@@ -374,6 +374,11 @@ impl Batch {
         self.flat_read == self.flat.len() && self.shared.is_empty()
     }
 
+    /// Everything that is left, where it lies in one piece: the common case.
+    pub fn as_one_slice(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then(|| &self.flat[self.flat_read..])
+    }
+
     /// Fills `slices` with what is to be written next, in order; returns how many it filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut count = 0;

@@ -102,12 +102,43 @@ fn check_items(bytes: &[u8], at: usize, entries: u64, items_each: u64) -> Result
     Ok(entries as usize)
 }
 
-#[inline(always)]
-fn check_utf8(content: &[u8], at: usize) -> Result<(), ParseError> {
-    if text::is_utf8(content) {
-        return Ok(());
+/// What the first byte of an item says, in one number: up to [`FIXED_MAX`] it is a scalar with so many bytes more.
+static CLASSES: [u8; 256] = classes();
+
+/// The longest scalar whose first byte says how long it is: 23 bytes.
+const FIXED_MAX: u8 = 23;
+const SHORT_TEXT: u8 = 32;
+const TEXT_8: u8 = 33;
+const OTHER: u8 = 34;
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [OTHER; 256];
+    let mut first = 0;
+    while first < 256 {
+        classes[first] = match first {
+            // Integers, null and booleans, then floats and longer integers.
+            0x00..=0x17 | 0x20..=0x37 | 0xf4..=0xf7 => 0,
+            0x18 | 0x38 => 1,
+            0x19 | 0x39 | 0xf9 => 2,
+            0x1a | 0x3a | 0xfa => 4,
+            0x1b | 0x3b | 0xfb => 8,
+            0x40..=0x57 => (first - 0x40) as u8,
+            0x60..=0x77 => SHORT_TEXT,
+            0x78 => TEXT_8,
+            _ => OTHER,
+        };
+        first += 1;
     }
-    Err(ParseErrorKind::InvalidUtf8.at(at + text::invalid_utf8_offset(content)))
+    classes
+}
+
+/// Checks that so many bytes of UTF-8 are there; returns where they end.
+#[inline]
+fn check_text(bytes: &[u8], at: usize, len: u64) -> Result<usize, ParseError> {
+    match usize::try_from(len) {
+        Ok(len) => text::check(bytes, at, len),
+        Err(_) => Err(ParseErrorKind::Truncated.at(bytes.len())),
+    }
 }
 
 /// Skips one item, whose containers (and tags) nest at most `levels` deep, and returns where it ends.
@@ -122,29 +153,50 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
         let Some(&first) = bytes.get(at) else {
             return Err(ParseErrorKind::Truncated.at(at));
         };
-        if first == BREAK {
-            if open & UNTIL_BREAK == 0 || (open & IN_DICT != 0 && open & ITEM != 0) {
-                return Err(lone_break(at));
-            }
-            open = 0;
-            at += 1;
-        } else {
-            let start = at;
-            let is_key = open & (ITEM | IN_DICT) == IN_DICT;
-            open = if open & UNTIL_BREAK == 0 { open - ITEM } else { open ^ (3 * ITEM) };
-            let (first, begin) = skip_tags(bytes, at, levels - depth)?;
-            let (opened, end) = skip_head(bytes, first, begin)?;
-            at = end;
-            if is_key && (opened.is_some() || (text_keys && depth == 1 && first & MAJOR_BITS != TEXT)) {
-                return Err(ParseErrorKind::Malformed("a key must be text").at(start));
-            }
-            if let Some(opened) = opened {
-                if depth == levels {
-                    return Err(ParseErrorKind::TooDeep.at(start));
+        let is_key = open & (ITEM | IN_DICT) == IN_DICT;
+        let after = if open & UNTIL_BREAK == 0 { open.wrapping_sub(ITEM) } else { open ^ (3 * ITEM) };
+        match CLASSES[usize::from(first)] {
+            fixed @ 0..=FIXED_MAX => {
+                if is_key && text_keys && depth == 1 {
+                    return Err(no_text_key(at));
                 }
-                outer[depth] = open;
-                depth += 1;
-                open = opened;
+                at += 1 + usize::from(fixed);
+                if at > bytes.len() {
+                    return Err(ParseErrorKind::Truncated.at(bytes.len()));
+                }
+                open = after;
+            }
+            SHORT_TEXT => {
+                at = text::check(bytes, at + 1, usize::from(first & INFO_BITS))?;
+                open = after;
+            }
+            TEXT_8 => {
+                let (len, begin) = argument(bytes, first, at + 1)?;
+                at = text::check(bytes, begin, len as usize)?;
+                open = after;
+            }
+            _ if first == BREAK => {
+                if open & UNTIL_BREAK == 0 || (open & IN_DICT != 0 && open & ITEM != 0) {
+                    return Err(lone_break(at));
+                }
+                at += 1;
+                open = 0;
+            }
+            _ => {
+                let (major, opened, end) = skip_other(bytes, at, levels - depth)?;
+                if is_key && (opened.is_some() || (text_keys && depth == 1 && major != TEXT)) {
+                    return Err(no_text_key(at));
+                }
+                open = after;
+                if let Some(opened) = opened {
+                    if depth == levels {
+                        return Err(ParseErrorKind::TooDeep.at(at));
+                    }
+                    outer[depth] = open;
+                    depth += 1;
+                    open = opened;
+                }
+                at = end;
             }
         }
         while open < ITEM {
@@ -155,6 +207,20 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
             open = outer[depth];
         }
     }
+}
+
+#[cold]
+fn no_text_key(at: usize) -> ParseError {
+    ParseErrorKind::Malformed("a key must be text").at(at)
+}
+
+/// Skips what `skip` does not know by its first byte: the major type behind any tags, the state of a container
+/// that has been entered, and where the reading goes on.
+#[inline]
+fn skip_other(bytes: &[u8], at: usize, levels: usize) -> Result<(u8, Option<u32>, usize), ParseError> {
+    let (first, begin) = skip_tags(bytes, at, levels)?;
+    let (opened, end) = skip_head(bytes, first, begin)?;
+    Ok((first & MAJOR_BITS, opened, end))
 }
 
 #[cold]
@@ -193,11 +259,7 @@ fn skip_head(bytes: &[u8], first: u8, at: usize) -> Result<(Option<u32>, usize),
         UNSIGNED | NEGATIVE if is_indefinite(first) => Err(no_indefinite(at)),
         UNSIGNED | NEGATIVE => Ok((None, end)),
         TEXT | BYTES if is_indefinite(first) => Ok((None, skip_chunks(bytes, first & MAJOR_BITS, end)?)),
-        TEXT => {
-            let (content, after) = data(bytes, end, value)?;
-            check_utf8(content, end)?;
-            Ok((None, after))
-        }
+        TEXT => Ok((None, check_text(bytes, end, value)?)),
         BYTES => Ok((None, data(bytes, end, value)?.1)),
         LIST if is_indefinite(first) => Ok((Some(UNTIL_BREAK | (2 * ITEM)), end)),
         LIST => {
@@ -221,7 +283,7 @@ fn skip_chunks(bytes: &[u8], major: u8, from: usize) -> Result<usize, ParseError
     let mut at = from;
     while let Some((chunk, end)) = next_chunk(bytes, major, at)? {
         if major == TEXT {
-            check_utf8(chunk, end - chunk.len())?;
+            text::check(bytes, end - chunk.len(), chunk.len())?;
         }
         at = end;
     }

@@ -280,6 +280,7 @@ fn scan_fraction(bytes: &[u8], from: usize) -> Result<usize, ParseError> {
     Ok(at)
 }
 
+/// Where the digits end that begin at `at`. Byte by byte: numbers are short, and their ends are predicted well.
 #[inline(always)]
 fn scan_digits(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b'0'..=b'9') = bytes.get(at) {

@@ -109,6 +109,34 @@ fn data(bytes: &[u8], at: usize, len: usize) -> Result<(&[u8], usize), ParseErro
     }
 }
 
+/// What the first byte of an item says, in one number: up to [`FIXED_MAX`] it is a scalar with so many bytes more.
+static CLASSES: [u8; 256] = classes();
+
+/// The longest scalar of a fixed length: 16 bytes of an extension and its type.
+const FIXED_MAX: u8 = 17;
+const SHORT_TEXT: u8 = 32;
+const TEXT: u8 = 33;
+const OTHER: u8 = 34;
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [OTHER; 256];
+    let mut first = 0;
+    while first < 256 {
+        classes[first] = match first {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 0,
+            0xca | 0xcb => 4 << (first - 0xca),
+            0xcc..=0xcf => 1 << (first - 0xcc),
+            0xd0..=0xd3 => 1 << (first - 0xd0),
+            0xd4..=0xd8 => 1 + (1 << (first - 0xd4)),
+            0xa0..=0xbf => SHORT_TEXT,
+            0xd9..=0xdb => TEXT,
+            _ => OTHER,
+        };
+        first += 1;
+    }
+    classes
+}
+
 /// Skips one item, whose containers nest at most `levels` deep, and returns where it ends.
 ///
 /// `text_keys`: if the item is a dictionary, its own keys must be text.
@@ -120,47 +148,41 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
     let mut depth = 0;
     let mut open = 2u32;
     loop {
-        let is_key = open & 3 == 1;
-        open -= 2;
-        let start = at;
         let Some(&first) = bytes.get(at) else {
             return Err(ParseErrorKind::Truncated.at(at));
         };
-        let (head, end) = head(bytes, first, at + 1)?;
-        at = end;
-        let opened = match head {
-            Head::Done => None,
-            Head::Text(len) => {
-                let (content, end) = data(bytes, at, len)?;
-                if !text::is_utf8(content) {
-                    return Err(ParseErrorKind::InvalidUtf8.at(at + text::invalid_utf8_offset(content)));
+        let is_key = open & 3 == 1;
+        open -= 2;
+        match CLASSES[usize::from(first)] {
+            fixed @ 0..=FIXED_MAX => {
+                if is_key && text_keys && depth == 1 {
+                    return Err(no_text_key(at));
+                }
+                at += 1 + usize::from(fixed);
+                if at > bytes.len() {
+                    return Err(ParseErrorKind::Truncated.at(bytes.len()));
+                }
+            }
+            SHORT_TEXT => at = text::check(bytes, at + 1, usize::from(first & 31))?,
+            TEXT => {
+                let (len, begin) = length(bytes, at + 1, 1 << (first - 0xd9))?;
+                at = text::check(bytes, begin, len)?;
+            }
+            _ => {
+                let (opened, end) = skip_other(bytes, first, at)?;
+                if is_key && (opened.is_some() || (text_keys && depth == 1)) {
+                    return Err(no_text_key(at));
+                }
+                if let Some(opened) = opened {
+                    if depth == levels {
+                        return Err(ParseErrorKind::TooDeep.at(at));
+                    }
+                    outer[depth] = open;
+                    depth += 1;
+                    open = opened;
                 }
                 at = end;
-                None
             }
-            Head::Data(len) => {
-                at = data(bytes, at, len)?.1;
-                None
-            }
-            Head::List(len) => {
-                check_items(bytes, at, len)?;
-                Some(len as u32 * 2)
-            }
-            Head::Dict(len) => {
-                check_items(bytes, at, len.saturating_mul(2))?;
-                Some(len as u32 * 4 + 1)
-            }
-        };
-        if is_key && (opened.is_some() || (text_keys && depth == 1 && !is_text(first))) {
-            return Err(ParseErrorKind::Malformed("a key must be text").at(start));
-        }
-        if let Some(opened) = opened {
-            if depth == levels {
-                return Err(ParseErrorKind::TooDeep.at(start));
-            }
-            outer[depth] = open;
-            depth += 1;
-            open = opened;
         }
         while open < 2 {
             if depth == 0 {
@@ -172,8 +194,27 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
     }
 }
 
-fn is_text(first: u8) -> bool {
-    matches!(first, 0xa0..=0xbf | 0xd9..=0xdb)
+#[cold]
+fn no_text_key(at: usize) -> ParseError {
+    ParseErrorKind::Malformed("a key must be text").at(at)
+}
+
+/// Skips a binary or an extension, or the head of a container, whose state then is the first thing returned.
+#[inline(always)]
+fn skip_other(bytes: &[u8], first: u8, at: usize) -> Result<(Option<u32>, usize), ParseError> {
+    let (head, at) = head(bytes, first, at + 1)?;
+    match head {
+        Head::List(len) => {
+            check_items(bytes, at, len)?;
+            Ok((Some(len as u32 * 2), at))
+        }
+        Head::Dict(len) => {
+            check_items(bytes, at, len.saturating_mul(2))?;
+            Ok((Some(len as u32 * 4 + 1), at))
+        }
+        Head::Data(len) | Head::Text(len) => Ok((None, data(bytes, at, len)?.1)),
+        Head::Done => Ok((None, at)),
+    }
 }
 
 /// Reads a scalar or the head of a container; returns where it ends. Text is not checked yet.

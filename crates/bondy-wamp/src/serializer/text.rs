@@ -1,28 +1,53 @@
 //! Is this UTF-8? Fast for the short ASCII texts that messages are made of, exact for all others.
 
+use super::error::{ParseError, ParseErrorKind};
+
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 /// From this length on, vector instructions chosen at run time win over eight bytes at a time.
 const VECTOR_BYTES_MIN: usize = 64;
 
-/// Are the bytes exact UTF-8 (no overlong forms, no surrogates, nothing above U+10FFFF)?
-#[inline]
+/// Checks that `len` bytes from `at` on are there and are exact UTF-8 (no overlong forms, no surrogates, nothing
+/// above U+10FFFF); returns where they end.
+#[inline(always)]
+pub(super) fn check(bytes: &[u8], at: usize, len: usize) -> Result<usize, ParseError> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    if len > rest.len() {
+        return Err(ParseErrorKind::Truncated.at(bytes.len()));
+    }
+    if (len < VECTOR_BYTES_MIN && begins_with_ascii(rest, len)) || is_utf8(&rest[..len]) {
+        return Ok(at + len);
+    }
+    Err(ParseErrorKind::InvalidUtf8.at(at + invalid_utf8_offset(&rest[..len])))
+}
+
+/// Are the first `len` bytes ASCII? By eight bytes at a time, reading beyond `len` where there is something; false
+/// also where there is not.
+#[inline(always)]
+fn begins_with_ascii(bytes: &[u8], len: usize) -> bool {
+    let mut left = len;
+    let (chunks, _) = bytes.as_chunks::<8>();
+    for chunk in chunks {
+        let word = u64::from_le_bytes(*chunk);
+        if left <= 8 {
+            // The first byte is the lowest; those that do not belong to the text are shifted out.
+            return left == 0 || (word << (64 - 8 * left)) & HIGH_BITS == 0;
+        }
+        if word & HIGH_BITS != 0 {
+            return false;
+        }
+        left -= 8;
+    }
+    false
+}
+
+/// Are the bytes exact UTF-8?
+#[inline(never)]
 pub(super) fn is_utf8(bytes: &[u8]) -> bool {
     if bytes.len() >= VECTOR_BYTES_MIN {
         return simdutf8::basic::from_utf8(bytes).is_ok();
     }
-    is_short_ascii(bytes) || std::str::from_utf8(bytes).is_ok()
-}
-
-/// ASCII by eight bytes at a time; the last eight may overlap those before.
-#[inline]
-fn is_short_ascii(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk::<8>() else {
-        return bytes.iter().fold(0, |bits, byte| bits | byte) < 0x80;
-    };
-    let (chunks, _) = bytes.as_chunks::<8>();
-    let bits = chunks.iter().fold(u64::from_ne_bytes(*last), |bits, chunk| bits | u64::from_ne_bytes(*chunk));
-    bits & HIGH_BITS == 0
+    std::str::from_utf8(bytes).is_ok()
 }
 
 /// Where the first byte that is not part of a whole character stands.

@@ -43,6 +43,7 @@ struct Peer {
 
 fn about() -> Value {
     const OPTIONS: &str = "sends no options";
+    const TORN: &str = "loses its place in the stream when it sends while a message comes in";
     const DETAILS: &str = "hands no details to the application";
     let endpoints: Vec<_> = ["websocket", "rawsocket"]
         .into_iter()
@@ -72,6 +73,8 @@ fn about() -> Value {
             "passthru.callee": DETAILS,
             "passthru.publisher": OPTIONS,
             "passthru.subscriber": DETAILS,
+            "concurrency.caller/rawsocket": TORN,
+            "concurrency.callee/rawsocket": TORN,
             "order.subscriber": "gives each subscription a queue of its own",
             "error_uri.callee": "answers every failure with one URI of its own",
             "error_payload.caller": "drops the payload of an error",

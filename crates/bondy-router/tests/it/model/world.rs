@@ -162,9 +162,8 @@ impl World {
         if let Flow::FanOut(fan_out) = &mut flow {
             while !self.realm.continue_fan_out(session, fan_out, &mut self.turn) {}
         }
-        let has_ended = matches!(flow, Flow::Ended);
-        if has_ended != session.is_closed() {
-            return Err(format!("flow: ended {has_ended}, session: closed {}", session.is_closed()));
+        if matches!(flow, Flow::Ended) && !session.is_closed() {
+            return Err(format!("session {} has ended and is not closed", session.id()));
         }
         Ok(())
     }

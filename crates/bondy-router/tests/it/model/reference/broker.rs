@@ -1,0 +1,449 @@
+//! SUBSCRIBE, UNSUBSCRIBE, PUBLISH, retained events, history.
+
+use bondy_router::config::DisclosurePolicy;
+use bondy_wamp::feature::Feature;
+use bondy_wamp::uri::MatchPolicy;
+use bondy_wamp::value::Value;
+
+use super::matching::{Member, Policy, Route, is_pattern, is_reserved, is_uri, lookup, matching};
+use super::session::{Departed, leave_route};
+use super::{
+    Dict, Kept, Reference, Retained, attributes, flag, is_passthru, message, number, rest, text, with_payload,
+};
+use crate::model::action::Profile;
+
+/// The most retained events of one topic.
+const RETAINED_PER_TOPIC_MAX: usize = 16;
+
+const RECEIVER_LISTS: [&str; 6] =
+    ["exclude", "exclude_authid", "exclude_authrole", "eligible", "eligible_authid", "eligible_authrole"];
+
+/// An event on its way.
+struct Event<'e> {
+    publication: &'e Value,
+    topic: &'e str,
+    details: &'e Dict,
+    options: &'e Value,
+    payload: &'e [Value],
+    excluded: Option<u64>,
+}
+
+impl Reference {
+    pub(super) fn subscribe(&mut self, from: u64, request: u64, options: &Value, topic: &str) {
+        if !self.is_in_sequence(from, request) {
+            return;
+        }
+        let policy = Policy::named(options.entry("match").and_then(Value::as_str));
+        if !is_pattern(topic, policy, self.rules.uri_rule) {
+            return self.refuse(from, 32, request, "wamp.error.invalid_uri");
+        }
+        if !self.has_room(from) {
+            return self.overflow(from);
+        }
+        let present = lookup(&self.subscriptions, topic, policy);
+        let is_held = present.is_some_and(|id| self.subscription(id).holds(from));
+        let lengths_max = self.rules.limits.prefix_lengths_max;
+        if present.is_none() && !has_prefix_length_left(&self.subscriptions, topic, policy, lengths_max) {
+            return self.refuse_limit(from, 32, request, "prefix_lengths_max", lengths_max);
+        }
+        let held = self.subscriptions.iter().filter(|route| route.holds(from)).count();
+        let max = self.rules.limits.subscriptions_max;
+        if !is_held && held >= max {
+            return self.refuse_limit(from, 32, request, "subscriptions_max", max);
+        }
+        let id = present.unwrap_or_else(|| self.given_id(from, 33, request, &self.subscriptions));
+        if present.is_none() {
+            self.subscriptions.push(new_route(id, topic, policy, "single"));
+        }
+        if !is_held {
+            let member = new_member(from, self.next_number());
+            self.subscription(id).members.push(member);
+        }
+        self.send(from, message([33.into(), request.into(), id.into()]));
+        if flag(options, "get_retained") {
+            self.deliver_retained(from, id);
+        }
+        if !is_held {
+            self.publish_route_joined("subscription", "subscribe", from, id, present.is_none());
+        }
+    }
+
+    fn subscription(&mut self, id: u64) -> &mut Route {
+        self.subscriptions.iter_mut().find(|route| route.id == id).expect("it is there")
+    }
+
+    fn deliver_retained(&mut self, to: u64, id: u64) {
+        let route = self.subscription(id);
+        let (uri, policy) = (route.uri.clone(), route.policy);
+        let mut events = Vec::new();
+        for (topic, retained) in self.retained.iter().filter(|(topic, _)| policy.matches(&uri, topic)) {
+            let newest = retained.iter().rev().find(|event| self.may_receive(to, &event.options));
+            events.extend(newest.map(|event| {
+                let mut details = event.details.clone();
+                details.insert("retained".to_owned(), true.into());
+                if policy != Policy::Exact {
+                    details.insert("topic".to_owned(), topic.as_str().into());
+                }
+                let head = [36.into(), id.into(), event.publication.clone(), Value::Dict(details)];
+                with_payload(head, &event.payload)
+            }));
+        }
+        for event in events {
+            if self.has_room(to) && !self.is_too_large(to, &event) {
+                self.send(to, event);
+            } else {
+                self.member(id, to).dropped += 1;
+            }
+        }
+    }
+
+    fn member(&mut self, subscription: u64, session: u64) -> &mut Member {
+        let mut members = self.subscription(subscription).members.iter_mut();
+        members.find(|member| member.session == session).expect("it is subscribed")
+    }
+
+    /// May this session see an event with these options, as far as lists and features are concerned?
+    fn may_receive(&self, session: u64, options: &Value) -> bool {
+        let Some(peer) = self.peer(session) else { return false };
+        is_admitted(session, &peer.profile, options)
+            && (!is_passthru(options) || peer.profile.features.has(Feature::SubscriberPassthru))
+    }
+
+    pub(super) fn unsubscribe(&mut self, from: u64, request: u64, id: u64) {
+        if !self.is_in_sequence(from, request) {
+            return;
+        }
+        if !self.subscriptions.iter().any(|route| route.id == id && route.holds(from)) {
+            return self.refuse(from, 34, request, "wamp.error.no_such_subscription");
+        }
+        if !self.has_room(from) {
+            return self.overflow(from);
+        }
+        self.send(from, message([35.into(), request.into()]));
+        let is_last = leave_route(&mut self.subscriptions, from, id);
+        self.publish_route_left("subscription", "unsubscribe", from, id, is_last);
+    }
+
+    /// The router itself ends a subscription.
+    pub(super) fn revoke_subscription(&mut self, session: u64, id: u64, reason: Value) {
+        if self.has(session, Feature::SubscriberRevocation) {
+            let details = [("reason", reason), ("subscription", id.into())];
+            self.send(session, message([35.into(), 0.into(), details.into()]));
+        }
+        let is_last = leave_route(&mut self.subscriptions, session, id);
+        self.publish_route_left("subscription", "unsubscribe", session, id, is_last);
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        from: u64,
+        request: u64,
+        options: &Value,
+        topic: &str,
+        payload: &[Value],
+    ) {
+        if !self.is_in_sequence(from, request) {
+            return;
+        }
+        if is_passthru(options) && !self.has(from, Feature::PublisherPassthru) {
+            return self.violate(from);
+        }
+        let is_acknowledged = flag(options, "acknowledge");
+        if let Some(error) = self.publish_error(options, topic) {
+            if is_acknowledged {
+                self.refuse(from, 16, request, error);
+            }
+            return;
+        }
+        let publisher =
+            Departed { id: from, profile: self.peer(from).expect("it is open").profile.clone() };
+        let publication = self.next_symbol();
+        let details = self.event_details(&publisher, options);
+        if flag(options, "retain") && !self.retain(&publication, topic, &details, options, payload) {
+            if is_acknowledged {
+                self.refuse_limit(from, 16, request, "retained_max", self.rules.limits.retained_max);
+            }
+            return;
+        }
+        self.record(&publication, topic, &details, options, payload);
+        let excludes_me = options.entry("exclude_me").and_then(Value::as_bool).unwrap_or(true);
+        let excluded = excludes_me.then_some(from);
+        let event = Event { publication: &publication, topic, details: &details, options, payload, excluded };
+        for overflowed in self.fan_out(&event) {
+            self.overflow(overflowed);
+        }
+        if is_acknowledged && self.is_open(from) {
+            self.reply(from, message([17.into(), request.into(), publication]));
+        }
+    }
+
+    pub(super) fn publish_error(&self, options: &Value, topic: &str) -> Option<&'static str> {
+        if is_reserved(topic) || !is_uri(topic, self.rules.uri_rule) {
+            return Some("wamp.error.invalid_uri");
+        }
+        let is_denied = self.rules.disclosure.publisher == DisclosurePolicy::Deny;
+        (is_denied && flag(options, "disclose_me")).then_some("wamp.error.option_disallowed.disclose_me")
+    }
+
+    fn event_details(&self, publisher: &Departed, options: &Value) -> Dict {
+        let mut details = attributes(options);
+        let is_always = self.rules.disclosure.publisher == DisclosurePolicy::Always;
+        if is_always || flag(options, "disclose_me") {
+            details.insert("publisher".to_owned(), publisher.id.into());
+            details.insert("publisher_authid".to_owned(), publisher.profile.authid.into());
+            details.insert("publisher_authrole".to_owned(), publisher.profile.authrole.into());
+        }
+        if let Some(level) = publisher.profile.trust_level {
+            details.insert("trustlevel".to_owned(), level.into());
+        }
+        details
+    }
+
+    /// False where too many topics have retained events.
+    fn retain(
+        &mut self,
+        publication: &Value,
+        topic: &str,
+        details: &Dict,
+        options: &Value,
+        payload: &[Value],
+    ) -> bool {
+        if !self.retained.contains_key(topic) && self.retained.len() >= self.rules.limits.retained_max {
+            return false;
+        }
+        let is_restricted = RECEIVER_LISTS.iter().any(|list| options.entry(list).is_some());
+        let events = self.retained.entry(topic.to_owned()).or_default();
+        if !is_restricted {
+            events.clear();
+        } else if events.len() == RETAINED_PER_TOPIC_MAX {
+            let oldest = events.iter().position(|event| event.is_restricted).expect("one is unrestricted");
+            events.remove(oldest);
+        }
+        events.push(Retained {
+            publication: publication.clone(),
+            details: details.clone(),
+            options: options.clone(),
+            is_restricted,
+            payload: payload.to_vec(),
+        });
+        true
+    }
+
+    /// Goes to every subscriber of every matching subscription; returns who must end because it lost an event.
+    fn fan_out(&mut self, event: &Event<'_>) -> Vec<u64> {
+        let mut overflowed = Vec::new();
+        for id in matching(&self.subscriptions, event.topic) {
+            let route = self.subscription(id);
+            let is_pattern = route.policy != Policy::Exact;
+            let members: Vec<u64> = route.members.iter().map(|member| member.session).collect();
+            for session in members {
+                if event.excluded == Some(session) || !self.may_receive(session, event.options) {
+                    continue;
+                }
+                if !self.deliver(event, id, is_pattern, session) {
+                    overflowed.push(session);
+                }
+            }
+        }
+        overflowed
+    }
+
+    /// False where the subscriber must end.
+    fn deliver(&mut self, event: &Event<'_>, id: u64, is_pattern: bool, to: u64) -> bool {
+        let mut details = event.details.clone();
+        if is_pattern {
+            details.insert("topic".to_owned(), event.topic.into());
+        }
+        let dropped = std::mem::take(&mut self.member(id, to).dropped);
+        if dropped > 0 {
+            details.insert("_dropped".to_owned(), dropped.into());
+        }
+        let head = [36.into(), id.into(), event.publication.clone(), Value::Dict(details)];
+        let message = with_payload(head, event.payload);
+        if self.is_too_large(to, &message) || !self.has_room(to) {
+            self.member(id, to).dropped = dropped + 1;
+            let closes = self.peer(to).is_some_and(|peer| peer.profile.closes_on_overflow);
+            return !closes || self.is_too_large(to, &message);
+        }
+        self.send(to, message);
+        true
+    }
+
+    pub(super) fn publish_testament(&mut self, departed: &Departed, publish: &Value) {
+        let Some([_, _, options, topic, payload @ ..]) = publish.as_list() else { return };
+        let topic = text(topic);
+        if self.publish_error(options, topic).is_some() {
+            return;
+        }
+        let publication = self.next_symbol();
+        let details = self.event_details(departed, options);
+        if flag(options, "retain") {
+            self.retain(&publication, topic, &details, options, payload);
+        }
+        self.record(&publication, topic, &details, options, payload);
+        let event =
+            Event { publication: &publication, topic, details: &details, options, payload, excluded: None };
+        self.fan_out(&event);
+    }
+
+    /// The realm itself publishes.
+    pub(super) fn publish_meta(&mut self, topic: &str, args: Vec<Value>) {
+        let publication = self.next_symbol();
+        let (details, options, payload) = (Dict::new(), Value::Null, [Value::List(args)]);
+        self.fan_out(&Event {
+            publication: &publication,
+            topic,
+            details: &details,
+            options: &options,
+            payload: &payload,
+            excluded: None,
+        });
+    }
+
+    /// Keeps the event where the realm's history asks for it; those for or against single sessions never.
+    fn record(
+        &mut self,
+        publication: &Value,
+        topic: &str,
+        details: &Dict,
+        options: &Value,
+        payload: &[Value],
+    ) {
+        if options.entry("exclude").is_some() || options.entry("eligible").is_some() {
+            return;
+        }
+        for (rule, kept) in self.rules.event_history.iter().zip(&mut self.history) {
+            let policy = policy_of(rule.match_policy);
+            if policy.matches(&rule.uri, topic) {
+                let mut details = details.clone();
+                details.insert("topic".to_owned(), topic.into());
+                kept.push(Kept {
+                    at_ns: self.now_ns,
+                    publication: publication.clone(),
+                    topic: topic.to_owned(),
+                    details,
+                    options: options.clone(),
+                    payload: payload.to_vec(),
+                });
+                if kept.len() > rule.limit {
+                    kept.remove(0);
+                }
+            }
+        }
+    }
+
+    /// `wamp.subscription.get_events` with `limit`, `reverse` and `topic`: what matches the subscription, oldest
+    /// first, each once.
+    pub(super) fn events_of(&self, session: u64, id: u64, kwargs: &Value) -> Option<Vec<Value>> {
+        let route = self.subscriptions.iter().find(|route| route.id == id)?;
+        let profile = &self.peer(session)?.profile;
+        let mut found: Vec<&Kept> = Vec::new();
+        for (rule, kept) in self.rules.event_history.iter().zip(&self.history) {
+            let ttl_ns = rule.ttl.map_or(u64::MAX, |ttl| ttl.as_nanos() as u64);
+            found.extend(kept.iter().filter(|event| {
+                self.now_ns - event.at_ns < ttl_ns
+                    && route.policy.matches(&route.uri, &event.topic)
+                    && is_admitted(session, profile, &event.options)
+            }));
+        }
+        // Publications are numbered in order.
+        let number_of = |event: &&Kept| match event.publication {
+            Value::Integer(number) => number,
+            _ => 0,
+        };
+        found.sort_by_key(number_of);
+        found.dedup_by_key(|event| number_of(event));
+        if let Some(topic) = kwargs.entry("topic").and_then(Value::as_str) {
+            found.retain(|event| event.topic == topic);
+        }
+        if flag(kwargs, "reverse") {
+            found.reverse();
+        }
+        found.truncate(kwargs.entry("limit").and_then(Value::as_u64).unwrap_or(u64::MAX) as usize);
+        Some(found.into_iter().map(|event| event.value(id)).collect())
+    }
+}
+
+impl Kept {
+    fn value(&self, subscription: u64) -> Value {
+        let mut entries: Dict = [
+            ("details", Value::Dict(self.details.clone())),
+            ("publication", self.publication.clone()),
+            ("subscription", subscription.into()),
+            ("timestamp", crate::model::compare::any()),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
+        for (key, part) in ["args", "kwargs"].into_iter().zip(&self.payload) {
+            entries.insert(key.to_owned(), part.clone());
+        }
+        Value::Dict(entries)
+    }
+}
+
+fn policy_of(policy: MatchPolicy) -> Policy {
+    match policy {
+        MatchPolicy::Exact => Policy::Exact,
+        MatchPolicy::Prefix => Policy::Prefix,
+        MatchPolicy::Wildcard => Policy::Wildcard,
+    }
+}
+
+/// Every list that is there must agree.
+fn is_admitted(session: u64, profile: &Profile, options: &Value) -> bool {
+    let names = |key: &str, is_meant: &dyn Fn(&Value) -> bool| {
+        options.entry(key).and_then(Value::as_list).map(|list| list.iter().any(is_meant))
+    };
+    let is_id = |value: &Value| number(value) == session;
+    let is_authid = |value: &Value| text(value) == profile.authid;
+    let is_authrole = |value: &Value| has_authrole(profile, text(value));
+    names("exclude", &is_id) != Some(true)
+        && names("exclude_authid", &is_authid) != Some(true)
+        && names("exclude_authrole", &is_authrole) != Some(true)
+        && names("eligible", &is_id) != Some(false)
+        && names("eligible_authid", &is_authid) != Some(false)
+        && names("eligible_authrole", &is_authrole) != Some(false)
+}
+
+/// A session may have several roles, separated by commas.
+pub(super) fn has_authrole(profile: &Profile, authrole: &str) -> bool {
+    profile.authrole == authrole || profile.authrole.split(',').any(|part| part == authrole)
+}
+
+pub(super) fn has_prefix_length_left(
+    routes: &[Route],
+    pattern: &str,
+    policy: Policy,
+    lengths_max: usize,
+) -> bool {
+    let prefixes = routes.iter().filter(|route| route.policy == Policy::Prefix);
+    let mut lengths: Vec<usize> = prefixes.map(|route| route.uri.len()).collect();
+    lengths.push(pattern.len());
+    lengths.sort_unstable();
+    lengths.dedup();
+    policy != Policy::Prefix || lengths.len() <= lengths_max
+}
+
+pub(super) fn new_route(id: u64, uri: &str, policy: Policy, invoke: &str) -> Route {
+    Route {
+        id,
+        uri: uri.to_owned(),
+        policy,
+        invoke: invoke.to_owned(),
+        members: Vec::new(),
+        rotation: 0,
+        had_rerouting_callee: false,
+    }
+}
+
+pub(super) fn new_member(session: u64, slot: u64) -> Member {
+    Member {
+        session,
+        slot,
+        concurrency: 0,
+        discloses_caller: false,
+        forwards_timeout: false,
+        dropped: 0,
+    }
+}

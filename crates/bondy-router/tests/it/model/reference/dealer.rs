@@ -1,0 +1,467 @@
+//! REGISTER, UNREGISTER, and the life of a call after it has been placed.
+
+use bondy_router::config::DisclosurePolicy;
+use bondy_wamp::feature::Feature;
+use bondy_wamp::value::Value;
+
+use super::broker::{has_prefix_length_left, new_member, new_route};
+use super::matching::{Member, Policy, is_pattern, is_reserved, is_uri, lookup, matching};
+use super::session::leave_route;
+use super::{
+    Call, Invocation, Reference, attributes, empty, flag, is_passthru, message, rest, with_payload,
+};
+
+const INVOKE_POLICIES: [&str; 7] =
+    ["single", "roundrobin", "random", "first", "last", "least_loaded", "consistent_hash"];
+
+impl Reference {
+    pub(super) fn register(&mut self, from: u64, request: u64, options: &Value, procedure: &str) {
+        if !self.is_in_sequence(from, request) {
+            return;
+        }
+        let policy = Policy::named(options.entry("match").and_then(Value::as_str));
+        if !is_pattern(procedure, policy, self.rules.uri_rule) || is_reserved(procedure) {
+            return self.refuse(from, 64, request, "wamp.error.invalid_uri");
+        }
+        let invoke = options.entry("invoke").and_then(Value::as_str).unwrap_or("single");
+        if !INVOKE_POLICIES.contains(&invoke) {
+            return self.refuse(from, 64, request, "wamp.error.invalid_argument");
+        }
+        if !self.has_room(from) {
+            return self.overflow(from);
+        }
+        let is_forced = flag(options, "force_reregister");
+        let present = lookup(&self.registrations, procedure, policy);
+        if present.is_some_and(|id| !is_forced && !self.may_share(from, id, invoke)) {
+            return self.refuse(from, 64, request, "wamp.error.procedure_already_exists");
+        }
+        let lengths_max = self.rules.limits.prefix_lengths_max;
+        if present.is_none() && !has_prefix_length_left(&self.registrations, procedure, policy, lengths_max) {
+            return self.refuse_limit(from, 64, request, "prefix_lengths_max", lengths_max);
+        }
+        let max = self.rules.limits.registrations_max;
+        let held = self.registrations.iter().filter(|route| route.holds(from) && Some(route.id) != present);
+        if held.count() >= max {
+            return self.refuse_limit(from, 64, request, "registrations_max", max);
+        }
+        let shared = if is_forced {
+            present.into_iter().for_each(|id| self.revoke_all(id));
+            None
+        } else {
+            present
+        };
+        let id = shared.unwrap_or_else(|| self.given_id(from, 65, request, &self.registrations));
+        if shared.is_none() {
+            self.registrations.push(new_route(id, procedure, policy, invoke));
+        }
+        self.add_callee(from, id, options);
+        self.send(from, message([65.into(), request.into(), id.into()]));
+        self.publish_route_joined("registration", "register", from, id, shared.is_none());
+    }
+
+    fn may_share(&self, from: u64, id: u64, invoke: &str) -> bool {
+        let route = self.registrations.iter().find(|route| route.id == id);
+        route.is_some_and(|route| !route.holds(from) && route.invoke == invoke && invoke != "single")
+    }
+
+    fn revoke_all(&mut self, id: u64) {
+        let route = self.registrations.iter().find(|route| route.id == id);
+        let callees: Vec<u64> = route.into_iter().flat_map(|route| &route.members).map(session_of).collect();
+        callees.into_iter().for_each(|callee| self.revoke_registration(callee, id, super::any()));
+    }
+
+    fn add_callee(&mut self, from: u64, id: u64, options: &Value) {
+        let member = Member {
+            concurrency: options.entry("concurrency").and_then(Value::as_u64).unwrap_or(0),
+            discloses_caller: flag(options, "disclose_caller"),
+            forwards_timeout: flag(options, "forward_timeout") && self.has(from, Feature::CalleeTimeout),
+            ..new_member(from, self.next_number())
+        };
+        let reroutes = self.has(from, Feature::CalleeReroute);
+        let route = self.registrations.iter_mut().find(|route| route.id == id).expect("it is there");
+        route.had_rerouting_callee |= reroutes;
+        route.members.push(member);
+    }
+
+    pub(super) fn unregister(&mut self, from: u64, request: u64, id: u64) {
+        if !self.is_in_sequence(from, request) {
+            return;
+        }
+        if !self.registrations.iter().any(|route| route.id == id && route.holds(from)) {
+            return self.refuse(from, 66, request, "wamp.error.no_such_registration");
+        }
+        if !self.has_room(from) {
+            return self.overflow(from);
+        }
+        self.send(from, message([67.into(), request.into()]));
+        let is_last = leave_route(&mut self.registrations, from, id);
+        self.publish_route_left("registration", "unregister", from, id, is_last);
+    }
+
+    /// The router itself ends a registration.
+    pub(super) fn revoke_registration(&mut self, session: u64, id: u64, reason: Value) {
+        if self.has(session, Feature::CalleeRevocation) {
+            let details = [("reason", reason), ("registration", id.into())];
+            self.send(session, message([67.into(), 0.into(), details.into()]));
+        }
+        let is_last = leave_route(&mut self.registrations, session, id);
+        self.publish_route_left("registration", "unregister", session, id, is_last);
+    }
+
+    pub(super) fn call(
+        &mut self,
+        from: u64,
+        request: u64,
+        options: &Value,
+        procedure: &str,
+        payload: &[Value],
+    ) {
+        let has_more_input = flag(options, "progress");
+        let lacks_progress = has_more_input && !self.has(from, Feature::CallerProgressiveInvocations);
+        if lacks_progress || (is_passthru(options) && !self.has(from, Feature::CallerPassthru)) {
+            return self.violate(from);
+        }
+        let ended_inputs = &mut self.peer_mut(from).ended_inputs;
+        if let Some(position) = ended_inputs.iter().position(|ended| *ended == request) {
+            if !has_more_input {
+                ended_inputs.remove(position);
+            }
+            return;
+        }
+        if self.calls.iter().any(|call| call.caller == from && call.request == request) {
+            return self.more_input(from, request, options, procedure, payload);
+        }
+        if !self.is_in_sequence(from, request) {
+            return;
+        }
+        let pending = self.calls.iter().filter(|call| call.caller == from).count();
+        let max = self.rules.limits.calls_max;
+        let is_meta = procedure.starts_with("wamp.");
+        let is_disclosure_denied = self.rules.disclosure.caller == DisclosurePolicy::Deny
+            && flag(options, "disclose_me")
+            && !is_meta;
+        if pending >= max || is_disclosure_denied {
+            if has_more_input {
+                self.peer_mut(from).ended_inputs.push(request);
+            }
+            return if pending >= max {
+                self.refuse_limit(from, 48, request, "calls_max", max);
+            } else {
+                self.refuse(from, 48, request, "wamp.error.option_disallowed.disclose_me");
+            };
+        }
+        let serial = self.new_call(from, request, options, procedure, payload);
+        if is_meta { self.meta_call(serial) } else { self.place(serial, false) }
+    }
+
+    fn new_call(
+        &mut self,
+        from: u64,
+        request: u64,
+        options: &Value,
+        procedure: &str,
+        payload: &[Value],
+    ) -> u64 {
+        let serial = self.next_number();
+        let has_more_input = flag(options, "progress");
+        let timeout_ms = options.entry("timeout").and_then(Value::as_u64).unwrap_or(0);
+        let best = matching(&self.registrations, procedure).first().copied();
+        let route = self.registrations.iter().find(|route| Some(route.id) == best);
+        let is_shared = route.is_some_and(|route| route.members.len() > 1 && route.had_rerouting_callee);
+        self.calls.push(Call {
+            caller: from,
+            request,
+            serial,
+            procedure: procedure.to_owned(),
+            options: options.clone(),
+            payload: payload.to_vec(),
+            is_progressive: has_more_input,
+            is_input_open: has_more_input,
+            has_progressed: false,
+            is_killing: false,
+            timeout_ns: timeout_ms * 1_000_000,
+            deadline_ns: self.now_ns + timeout_ms * 1_000_000,
+            is_forwarded: false,
+            may_reroute: is_shared && !has_more_input,
+            asked: Vec::new(),
+            invoked: None,
+        });
+        serial
+    }
+
+    /// A chunk of a call that is pending.
+    fn more_input(
+        &mut self,
+        from: u64,
+        request: u64,
+        options: &Value,
+        procedure: &str,
+        payload: &[Value],
+    ) {
+        let mut calls = self.calls.iter_mut();
+        let call = calls.find(|call| call.caller == from && call.request == request).expect("it is pending");
+        if !call.is_input_open {
+            return self.violate(from);
+        }
+        call.is_input_open = flag(options, "progress");
+        let (serial, invoked) = (call.serial, call.invoked.expect("calls with open input are with a callee"));
+        let (callee, id) = invoked;
+        let Some(invocation) = self.invocation(callee, id) else { return };
+        let (registration, is_pattern) = (invocation.registration, invocation.procedure.is_some());
+        let wants_progress = invocation.wants_progress;
+        let mut details = attributes(options);
+        if wants_progress && self.has(callee, Feature::CalleeProgressiveResults) {
+            details.insert("receive_progress".to_owned(), true.into());
+        }
+        if flag(options, "progress") {
+            details.insert("progress".to_owned(), true.into());
+        }
+        if is_pattern {
+            details.insert("procedure".to_owned(), procedure.into());
+        }
+        if let Some(level) = self.peer(from).and_then(|peer| peer.profile.trust_level) {
+            details.insert("trustlevel".to_owned(), level.into());
+        }
+        let head = [68.into(), id.into(), registration.into(), Value::Dict(details)];
+        let chunk = with_payload(head, payload);
+        if self.is_too_large(callee, &chunk) {
+            self.end_call(serial, "wamp.error.payload_size_exceeded");
+            self.abandon(callee, id);
+        } else if !self.has_room(callee) {
+            self.end_call(serial, "wamp.error.unavailable");
+            self.abandon(callee, id);
+        } else {
+            self.send(callee, chunk);
+        }
+    }
+
+    pub(super) fn call_mut(&mut self, serial: u64) -> Option<&mut Call> {
+        self.calls.iter_mut().find(|call| call.serial == serial)
+    }
+
+    fn invocation(&self, callee: u64, id: u64) -> Option<&Invocation> {
+        self.invocations.iter().find(|invocation| invocation.callee == callee && invocation.id == id)
+    }
+
+    /// Takes an invocation that its callee answers. `Err`: it was never made; `Ok(None)`: it ended before.
+    fn take_invocation(&mut self, callee: u64, id: u64) -> Result<Option<Invocation>, ()> {
+        let is_it = |invocation: &Invocation| invocation.callee == callee && invocation.id == id;
+        match self.invocations.iter().position(is_it) {
+            Some(position) => Ok(Some(self.invocations.remove(position))),
+            None if (1..=self.peer_mut(callee).last_invocation).contains(&id) => Ok(None),
+            None => Err(()),
+        }
+    }
+
+    /// Takes a call away; the request id of one whose input is open is kept.
+    fn take_call(&mut self, serial: u64) -> Option<Call> {
+        let position = self.calls.iter().position(|call| call.serial == serial)?;
+        let call = self.calls.remove(position);
+        if call.is_input_open {
+            self.peer_mut(call.caller).ended_inputs.push(call.request);
+        }
+        Some(call)
+    }
+
+    /// The final answer, if the call is still there: it always fits.
+    pub(super) fn end_call(&mut self, serial: u64, error: &str) {
+        if let Some(call) = self.take_call(serial) {
+            self.send_call_error(call.caller, call.request, error);
+        }
+    }
+
+    pub(super) fn send_call_error(&mut self, caller: u64, request: u64, error: &str) {
+        self.send(caller, message([8.into(), 48.into(), request.into(), empty(), error.into(), rest()]));
+    }
+
+    /// The callee's work is not wanted any more.
+    pub(super) fn abandon(&mut self, callee: u64, id: u64) {
+        if self.has(callee, Feature::CalleeCanceling) && matches!(self.take_invocation(callee, id), Ok(Some(_)))
+        {
+            self.interrupt(callee, id, "killnowait");
+        }
+    }
+
+    fn interrupt(&mut self, callee: u64, id: u64, mode: &str) {
+        self.send(callee, message([69.into(), id.into(), [("mode", mode.into())].into()]));
+    }
+
+    pub(super) fn yielded(&mut self, from: u64, id: u64, options: &Value, payload: &[Value]) {
+        if is_passthru(options) && !self.has(from, Feature::CalleePassthru) {
+            return self.violate(from);
+        }
+        if flag(options, "progress") {
+            return self.progressed(from, id, options, payload);
+        }
+        let Ok(taken) = self.take_invocation(from, id) else { return self.violate(from) };
+        let Some(invocation) = taken else { return };
+        if is_passthru(options) && !self.has(invocation.caller, Feature::CallerPassthru) {
+            return self.end_call(invocation.call, "wamp.error.feature_not_supported");
+        }
+        self.answer(invocation.call, |request| {
+            with_payload([50.into(), request.into(), Value::Dict(attributes(options))], payload)
+        });
+    }
+
+    /// The callee's answer becomes the caller's, where it fits.
+    fn answer(&mut self, serial: u64, answer: impl Fn(u64) -> Value) {
+        let Some(call) = self.take_call(serial) else { return };
+        let answer = answer(call.request);
+        if self.has_room(call.caller) && !self.is_too_large(call.caller, &answer) {
+            self.send(call.caller, answer);
+        } else {
+            self.send_call_error(call.caller, call.request, "wamp.error.payload_size_exceeded");
+        }
+    }
+
+    fn progressed(&mut self, from: u64, id: u64, options: &Value, payload: &[Value]) {
+        let Some(invocation) = self.invocation(from, id) else {
+            if !(1..=self.peer_mut(from).last_invocation).contains(&id) {
+                self.violate(from);
+            }
+            return;
+        };
+        let (serial, caller, wants_progress) = (invocation.call, invocation.caller, invocation.wants_progress);
+        if !wants_progress {
+            return;
+        }
+        let now_ns = self.now_ns;
+        let Some(call) = self.call_mut(serial) else { return };
+        let mut details = attributes(options);
+        details.insert("progress".to_owned(), true.into());
+        let result = with_payload([50.into(), call.request.into(), Value::Dict(details)], payload);
+        let error = if is_passthru(options) && !self.has(caller, Feature::CallerPassthru) {
+            "wamp.error.feature_not_supported"
+        } else if !self.has_room(caller) || self.is_too_large(caller, &result) {
+            "wamp.error.payload_size_exceeded"
+        } else {
+            let call = self.call_mut(serial).expect("it was there");
+            call.has_progressed = true;
+            call.deadline_ns = now_ns + call.timeout_ns;
+            return self.send(caller, result);
+        };
+        self.end_call(serial, error);
+        self.abandon(from, id);
+    }
+
+    pub(super) fn error(
+        &mut self,
+        from: u64,
+        kind: u64,
+        id: u64,
+        details: &Value,
+        error: &str,
+        payload: &[Value],
+    ) {
+        if kind != 68 || (is_passthru(details) && !self.has(from, Feature::CalleePassthru)) {
+            return self.violate(from);
+        }
+        let Ok(taken) = self.take_invocation(from, id) else { return self.violate(from) };
+        let Some(invocation) = taken else { return };
+        if error == "wamp.error.unavailable" && self.has(from, Feature::CalleeReroute) {
+            return self.reroute(invocation.call, from);
+        }
+        if !is_uri(error, bondy_wamp::uri::UriRule::Loose) {
+            return self.end_call(invocation.call, "wamp.error.invalid_uri");
+        }
+        self.answer(invocation.call, |request| {
+            let details = Value::Dict(attributes(details));
+            with_payload([8.into(), 48.into(), request.into(), details, error.into()], payload)
+        });
+    }
+
+    fn reroute(&mut self, serial: u64, callee: u64) {
+        let Some(call) = self.call_mut(serial) else { return };
+        call.invoked = None;
+        if call.is_killing {
+            self.end_call(serial, "wamp.error.canceled");
+        } else if call.is_progressive || call.has_progressed {
+            self.end_call(serial, "wamp.error.unavailable");
+        } else if !call.may_reroute {
+            self.end_call(serial, "wamp.error.no_available_callee");
+        } else {
+            call.asked.push(callee);
+            self.place(serial, true);
+        }
+    }
+
+    pub(super) fn cancel(&mut self, from: u64, request: u64, options: &Value) {
+        let mode = options.entry("mode").and_then(Value::as_str).unwrap_or("killnowait");
+        let mut calls = self.calls.iter();
+        let Some(call) = calls.find(|call| call.caller == from && call.request == request) else { return };
+        let (serial, is_killing) = (call.serial, call.is_killing);
+        let (callee, id) = call.invoked.expect("between actions every call is with a callee");
+        if mode == "kill" && self.has(callee, Feature::CalleeCanceling) {
+            if !is_killing {
+                self.call_mut(serial).expect("it was there").is_killing = true;
+                self.interrupt(callee, id, "kill");
+            }
+            return;
+        }
+        self.end_call(serial, "wamp.error.canceled");
+        if mode == "killnowait" {
+            self.abandon(callee, id);
+        }
+    }
+
+    /// A request with a malformed payload is answered, and an answer with one ends its call.
+    pub(super) fn malformed(&mut self, from: u64, code: u64, request: u64) {
+        match code {
+            8 | 70 => match self.take_invocation(from, request) {
+                Err(()) => self.violate(from),
+                Ok(None) => {}
+                Ok(Some(invocation)) => self.end_call(invocation.call, "wamp.error.invalid_argument"),
+            },
+            48 => self.malformed_call(from, request),
+            // Whether it wants an answer is not known.
+            _ => _ = self.is_in_sequence(from, request),
+        }
+    }
+
+    fn malformed_call(&mut self, from: u64, request: u64) {
+        let pending = self.calls.iter().find(|call| call.caller == from && call.request == request);
+        match pending.map(|call| (call.serial, call.is_input_open, call.invoked)) {
+            Some((_, false, _)) => self.violate(from),
+            Some((serial, true, invoked)) => {
+                self.end_call(serial, "wamp.error.invalid_argument");
+                invoked.into_iter().for_each(|(callee, id)| self.abandon(callee, id));
+            }
+            None if self.peer_mut(from).ended_inputs.contains(&request) => {}
+            None if !self.is_in_sequence(from, request) => {}
+            None => self.refuse(from, 48, request, "wamp.error.invalid_argument"),
+        }
+    }
+
+    pub(super) fn wait(&mut self, until_ns: u64) {
+        while let Some(deadline_ns) = self.next_deadline_ns().filter(|deadline_ns| *deadline_ns <= until_ns) {
+            self.now_ns = deadline_ns.max(self.now_ns);
+            self.expire();
+        }
+        self.now_ns = until_ns;
+    }
+
+    fn next_deadline_ns(&self) -> Option<u64> {
+        self.calls.iter().filter(|call| call.has_deadline()).map(|call| call.deadline_ns).min()
+    }
+
+    pub(super) fn expire(&mut self) {
+        let is_due = |call: &&Call| call.has_deadline() && call.deadline_ns <= self.now_ns;
+        let mut due: Vec<&Call> = self.calls.iter().filter(is_due).collect();
+        due.sort_by_key(|call| call.deadline_ns);
+        let due: Vec<_> = due.into_iter().map(|call| (call.serial, call.invoked)).collect();
+        for (serial, invoked) in due {
+            self.end_call(serial, "wamp.error.timeout");
+            invoked.into_iter().for_each(|(callee, id)| self.abandon(callee, id));
+        }
+    }
+}
+
+impl Call {
+    fn has_deadline(&self) -> bool {
+        self.timeout_ns > 0 && !self.is_forwarded
+    }
+}
+
+pub(super) fn session_of(member: &Member) -> u64 {
+    member.session
+}
