@@ -555,6 +555,16 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    /// A handler that panics unwinds through its connection, and that fails the realm, not the node.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let node = with_worker(|worker| Arc::clone(&worker.node));
+            node.fail_realm(&self.realm);
+        }
+    }
+}
+
 impl Pause {
     /// Over: all have drained, or the time is up. Those who have not drained are not waited for again until they have.
     fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {

@@ -215,7 +215,7 @@ fn admit(opened: &Opened, hello: &Hello, node: &Node) -> Result<Arc<Realm>, Join
         let text = "anonymous sessions may not join this realm from your address";
         return Err(refused(ErrorUri::AuthenticationDenied, text));
     }
-    Ok(Arc::clone(&entry.realm))
+    Ok(entry.realm())
 }
 
 /// Tells the client why it is not let in, and closes in the transport's way.

@@ -128,7 +128,7 @@ fn reload(running: &RunningNode, options: &RunOptions<'_>, log: &LogHandle) {
             tracing::info!(level = config.log.level.as_str(), "log level reloaded");
         }
         Err(problems) => {
-            tracing::error!(%problems, "the configuration has errors, nothing was reloaded from it")
+            tracing::error!(%problems, "the configuration has errors, nothing was reloaded from it");
         }
     }
     running.reload_certificates();

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use bondy_router::config as router;
 use bondy_router::realm::{Flow, Realm};
@@ -56,8 +57,15 @@ pub(crate) struct Node {
 /// A realm and who may join it.
 #[derive(Debug)]
 pub(crate) struct RealmEntry {
-    pub(crate) realm: Arc<Realm>,
+    /// The realm at present: a realm that fails is closed and replaced.
+    current: ArcSwap<Realm>,
     pub(crate) anonymous_sources: AddressFamilies,
+}
+
+impl RealmEntry {
+    pub(crate) fn realm(&self) -> Arc<Realm> {
+        self.current.load_full()
+    }
 }
 
 /// A worker as the acceptors see it.
@@ -85,7 +93,7 @@ impl Node {
     fn new(config: &Config, workers: Vec<Arc<WorkerShared>>) -> Self {
         let entry = |realm: &RealmConfig| {
             let entry = RealmEntry {
-                realm: Arc::new(Realm::new(router_config(realm))),
+                current: ArcSwap::from_pointee(Realm::new(router_config(realm))),
                 anonymous_sources: realm.anonymous_sources,
             };
             (realm.uri.clone(), entry)
@@ -120,8 +128,23 @@ impl Node {
         self.realms.get(uri)
     }
 
-    pub(crate) fn realms(&self) -> impl Iterator<Item = &Arc<Realm>> {
-        self.realms.values().map(|entry| &entry.realm)
+    pub(crate) fn realms(&self) -> impl Iterator<Item = Arc<Realm>> {
+        self.realms.values().map(RealmEntry::realm)
+    }
+
+    /// A handler of this realm has panicked: its state cannot be trusted any more. Every session of it is told so, its
+    /// calls end, and a fresh realm takes its place. The node and the other realms go on.
+    pub(crate) fn fail_realm(&self, realm: &Arc<Realm>) {
+        tracing::error!(realm = realm.uri(), "a handler has panicked: the realm is closed and begins anew");
+        if let Some(entry) = self.realms.get(realm.uri())
+            && Arc::ptr_eq(&entry.realm(), realm)
+        {
+            entry.current.store(Arc::new(Realm::new(realm.config().clone())));
+        }
+        let mut turn = Turn::new(u16::MAX - 1, self.random());
+        turn.now = self.now();
+        realm.shut_down(CloseUri::CloseRealm.as_str(), "the realm has failed", &mut turn);
+        flush_all(&mut turn);
     }
 
     pub(crate) fn uptime(&self) -> Duration {
@@ -174,6 +197,7 @@ impl Node {
     ) -> Flow {
         let _permit = self.large.acquire().await;
         let node = Arc::clone(self);
+        let failing = Arc::clone(&realm);
         let work = move || {
             let mut turn = Turn::new(u16::MAX, node.random());
             turn.now = node.now();
@@ -194,8 +218,12 @@ impl Node {
                 });
                 flow
             }
-            // The pool is gone, or the handler has panicked: the session does not go on.
-            Err(_) => Flow::Ended,
+            Err(error) => {
+                if error.is_panic() {
+                    self.fail_realm(&failing);
+                }
+                Flow::Ended
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn metrics(node: &Node) -> String {
             "# TYPE bondy_{name} gauge\n# HELP bondy_{name} {description}\nbondy_{name} {value}\n"
         );
     };
-    let inspections: Vec<_> = node.realms().map(|realm| Realm::inspect(realm)).collect();
+    let inspections: Vec<_> = node.realms().map(|realm| Realm::inspect(&realm)).collect();
     let sum =
         |of: fn(&bondy_router::realm::Inspection) -> usize| inspections.iter().map(of).sum::<usize>() as f64;
     gauge("realms", "Realms.", inspections.len() as f64);

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -216,7 +217,10 @@ impl Worker {
         self.begin();
         let node = Arc::clone(&self.node);
         while let Some(timer) = self.timers.pop_due(self.turn.now.monotonic_ns) {
-            bondy_router::realm::Realm::expire(&timer, &mut self.turn);
+            let expire = || bondy_router::realm::Realm::expire(&timer, &mut self.turn);
+            if panic::catch_unwind(AssertUnwindSafe(expire)).is_err() {
+                tracing::error!("a handler has panicked at the deadline of a call");
+            }
         }
         let now = Instant::now();
         while self.pings.peek().is_some_and(|Reverse(next)| next.due <= now) {

@@ -254,7 +254,7 @@ impl Reference {
     }
 
     /// Takes a call away; the request id of one whose input is open is kept.
-    fn take_call(&mut self, serial: u64) -> Option<Call> {
+    pub(super) fn take_call(&mut self, serial: u64) -> Option<Call> {
         let position = self.calls.iter().position(|call| call.serial == serial)?;
         let call = self.calls.remove(position);
         if call.is_input_open {

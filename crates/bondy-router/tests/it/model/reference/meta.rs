@@ -7,7 +7,7 @@ use super::broker::has_authrole;
 use super::dealer::session_of;
 use super::matching::{Policy, Route, is_reserved, is_uri, lookup, matching};
 use super::session::session_details;
-use super::{Dict, Reference, any, empty, goodbye, limit_error, message, number, text};
+use super::{Dict, Reference, any, empty, goodbye, limit_error, message, text};
 use crate::model::compare::bound_text;
 
 /// What a meta procedure answers: positional arguments, an error, or an error about a limit.
@@ -46,7 +46,7 @@ impl Reference {
             Answer::Result(values) => self.answer_meta(serial, values),
             Answer::Error(error) => self.end_call(serial, error),
             Answer::Limit(limit, max) => {
-                self.forget_call(serial);
+                self.take_call(serial);
                 self.send(caller, limit_error(48, request, limit, max));
             }
         }
@@ -67,7 +67,7 @@ impl Reference {
         if !self.has_room(caller) {
             return self.end_call(serial, "wamp.error.payload_size_exceeded");
         }
-        self.forget_call(serial);
+        self.take_call(serial);
         let mut result = vec![50.into(), request.into(), empty()];
         if !values.is_empty() {
             result.push(Value::List(values));
