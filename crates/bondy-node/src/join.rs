@@ -127,7 +127,7 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
         Ok(realm) => realm,
         Err(error) => return Err((Box::new(opened), error)),
     };
-    let Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max } = opened;
+    let Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max, deflate_bytes_max } = opened;
     let link = Arc::new(link);
     let limits = OutboxLimits {
         soft_bytes: u32::try_from(listener.config.outbox_soft_bytes).unwrap_or(u32::MAX),
@@ -140,6 +140,7 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
         serializer,
         trust_level: listener.config.trust_level,
         is_strict: listener.config.strict,
+        deflate_bytes_max,
         closes_on_overflow: listener.config.overflow == Overflow::Close,
         outbox: Outbox::new(framing, limits, Arc::clone(node.budget())),
         link: link.clone(),
@@ -185,7 +186,8 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
             };
             let link = Arc::into_inner(link)
                 .expect("the realm has not kept the link of a session that did not join");
-            let opened = Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max };
+            let opened =
+                Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max, deflate_bytes_max };
             Err((Box::new(opened), JoinError::Refused { reason, message: error.to_string() }))
         }
     }

@@ -10,6 +10,7 @@ pub mod config;
 
 mod connection;
 mod framer;
+mod handle;
 mod http;
 mod join;
 mod link;
@@ -26,6 +27,7 @@ use std::fmt::Write as _;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use crate::handle::NodeHandle;
 pub use crate::listener::ListenError;
 pub use crate::node::StartError;
 

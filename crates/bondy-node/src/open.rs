@@ -61,6 +61,8 @@ pub(crate) struct Opened {
     pub(crate) unread: Buffer,
     /// The largest message that the peer takes.
     pub(crate) peer_bytes_max: u32,
+    /// The largest message that is compressed for the peer; 0: none is.
+    pub(crate) deflate_bytes_max: u32,
 }
 
 /// Why a connection did not come to speak WAMP.
@@ -213,6 +215,7 @@ async fn open_rawsocket(
         framing: Framing::RawSocket,
         unread: behind,
         peer_bytes_max: u32::try_from(negotiated.send_max.bytes_max()).unwrap_or(u32::MAX),
+        deflate_bytes_max: 0,
     })
 }
 
@@ -246,11 +249,21 @@ async fn open_http(fresh: Fresh, listener: &Arc<ListenerContext>) -> Result<Opti
     let (peer, is_full) = (fresh.peer, fresh.is_full);
     let stream = Prefixed::new(fresh.stream, fresh.received);
     let Some(upgraded) = serve_http(stream, listener, is_full).await? else { return Ok(None) };
+    let deflate_bytes_max = deflate_bytes_max(&upgraded);
     let (client, framer, serializer, framing) = websocket(&upgraded, peer, listener)?;
     let (stream, mut unread) = upgraded.stream.into_parts();
     unread.extend_from_slice(&upgraded.read);
     let link = SocketLink::new(stream, false, Protocol::WebSocket, peer, client);
-    Ok(Some(Opened { link, tls: None, framer, serializer, framing, unread, peer_bytes_max: u32::MAX }))
+    Ok(Some(Opened {
+        link,
+        tls: None,
+        framer,
+        serializer,
+        framing,
+        unread,
+        peer_bytes_max: u32::MAX,
+        deflate_bytes_max,
+    }))
 }
 
 async fn open_https(
@@ -261,12 +274,22 @@ async fn open_https(
     let (peer, is_full) = (fresh.peer, fresh.is_full);
     let stream = Rewound::new(tls, fresh.received);
     let Some(upgraded) = serve_http(stream, listener, is_full).await? else { return Ok(None) };
+    let deflate_bytes_max = deflate_bytes_max(&upgraded);
     let (client, framer, serializer, framing) = websocket(&upgraded, peer, listener)?;
     let (tls, mut unread) = upgraded.stream.into_parts();
     unread.extend_from_slice(&upgraded.read);
     let link = SocketLink::new(fresh.stream, true, Protocol::WebSocket, peer, client);
     let tls = Some(Box::new(tls));
-    Ok(Some(Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max: u32::MAX }))
+    Ok(Some(Opened {
+        link,
+        tls,
+        framer,
+        serializer,
+        framing,
+        unread,
+        peer_bytes_max: u32::MAX,
+        deflate_bytes_max,
+    }))
 }
 
 async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(
@@ -327,6 +350,16 @@ fn websocket<S>(
         (false, true) => Framing::WebSocketBinaryBatched,
     };
     Ok((forwarded_client(upgraded, peer, listener)?, framer, serializer, framing))
+}
+
+/// Where compression was agreed, events of up to this size are compressed. (Not in batches, whose delimiters would have
+/// to be compressed with each message.)
+fn deflate_bytes_max<S>(upgraded: &Upgraded<S>) -> u32 {
+    const ON_A_WORKER_BYTES_MAX: u32 = 256 * 1024;
+    let is_batched = upgraded.subprotocol.is_some_and(|subprotocol| subprotocol.ends_with(".batched"));
+    let Some(extension) = upgraded.extension.filter(|_| !is_batched) else { return 0 };
+    let fits = |bytes: &u32| extension.may_deflate(*bytes as usize);
+    (9..=18).rev().map(|bits| 1 << bits).chain([0]).find(fits).unwrap_or(0).min(ON_A_WORKER_BYTES_MAX)
 }
 
 fn forwarded_client<S>(

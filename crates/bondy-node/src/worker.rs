@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bondy_router::session::Session;
 use bondy_router::timer::Timers;
 use bondy_router::turn::{Now, Stats, Turn};
+use bondy_transport::websocket::deflate::{Deflater, deflate_message};
 use bondy_wamp::buffer::Buffer;
 use tokio::sync::Notify;
 
@@ -109,8 +110,11 @@ impl Worker {
     /// Makes this thread a worker, and starts its two tasks on the current runtime.
     pub(crate) fn install(index: u16, seed: u64, node: Arc<Node>, shared: Arc<WorkerShared>) {
         let wakes = Arc::new(Wakes::default());
+        let mut turn = Turn::new(index, seed);
+        let mut deflater = Deflater::default();
+        turn.deflater.0 = Some(Box::new(move |message, out| deflate_message(&mut deflater, message, out)));
         let worker = Worker {
-            turn: Turn::new(index, seed),
+            turn,
             node,
             shared,
             timers: Timers::default(),

@@ -16,8 +16,8 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IoSlice};
-use std::sync::Barrier;
 use std::sync::Arc;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,9 @@ use bondy_router::turn::Turn;
 use bondy_wamp::feature::Features;
 use bondy_wamp::framing::Framing;
 use bondy_wamp::id::RequestId;
-use bondy_wamp::message::{self, Attributes, Call, CallOptions, Message, Publish, PublishOptions, Register, Subscribe};
+use bondy_wamp::message::{
+    self, Attributes, Call, CallOptions, Message, Publish, PublishOptions, Register, Subscribe,
+};
 use bondy_wamp::outbox::{Budget, Outbox, OutboxLimits};
 use bondy_wamp::payload::Payload;
 use bondy_wamp::serializer::Serializer;
@@ -68,6 +70,7 @@ fn join(realm: &Realm, serializer: Serializer, turn: &mut Turn) -> Arc<Session> 
         serializer,
         trust_level: None,
         is_strict: false,
+        deflate_bytes_max: 0,
         closes_on_overflow: false,
         outbox: Outbox::new(Framing::RawSocket, OutboxLimits::default(), Arc::new(Budget::new(1 << 30))),
         link: Arc::new(Sink),
@@ -188,7 +191,8 @@ impl Pair {
         });
         let mut bytes = Vec::new();
         call.encode(serializer, &mut bytes).unwrap();
-        let answer = Answer { serializer, bytes: Vec::with_capacity(512), kwargs: kwargs.clone(), invocation: 0 };
+        let answer =
+            Answer { serializer, bytes: Vec::with_capacity(512), kwargs: kwargs.clone(), invocation: 0 };
         Self { caller, callee, call: bytes, answer }
     }
 
@@ -305,7 +309,9 @@ fn threads(threads: usize, duration: Duration, churn: bool) -> f64 {
         sum = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
         stop.store(true, Ordering::Relaxed);
         if let Some(changes) = churner.map(|churner| churner.join().unwrap()) {
-            println!("  with {changes:.0} subscriptions and registrations a second that come and go on other URIs:");
+            println!(
+                "  with {changes:.0} subscriptions and registrations a second that come and go on other URIs:"
+            );
         }
     });
     sum / threads as f64
@@ -318,8 +324,11 @@ fn come_and_go(realm: &Realm, stop: &AtomicBool) -> f64 {
     let (started, mut changes) = (Instant::now(), 0_u64);
     while !stop.load(Ordering::Relaxed) {
         let topic = format!("com.example.other{}", changes % 1000);
-        let subscribe =
-            Message::Subscribe(Subscribe { request: RequestId(1), options: Default::default(), topic: topic.into() });
+        let subscribe = Message::Subscribe(Subscribe {
+            request: RequestId(1),
+            options: Default::default(),
+            topic: topic.into(),
+        });
         realm.handle(&session, &subscribe, &mut turn);
         let id = 1 + changes;
         let unsubscribe = Message::Unsubscribe(message::Unsubscribe {
@@ -354,12 +363,18 @@ fn main() {
     let mut ratios: Vec<f64> = (0..rounds)
         .map(|_| {
             let (one, two) = (threads(1, duration, false), threads(2, duration, false));
-            println!("one thread {one:.1} ns/message, two threads {two:.1} ns/message each: {:.3} times", 2.0 * one / two);
+            println!(
+                "one thread {one:.1} ns/message, two threads {two:.1} ns/message each: {:.3} times",
+                2.0 * one / two
+            );
             2.0 * one / two
         })
         .collect();
     ratios.sort_by(f64::total_cmp);
     println!("two threads over one, median: {:.3}", ratios[ratios.len() / 2]);
     let (alone, churned) = (threads(1, duration, false), threads(1, duration, true));
-    println!("one thread alone {alone:.1} ns/message, beside changes {churned:.1}: {:.3} times", churned / alone);
+    println!(
+        "one thread alone {alone:.1} ns/message, beside changes {churned:.1}: {:.3} times",
+        churned / alone
+    );
 }

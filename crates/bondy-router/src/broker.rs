@@ -33,6 +33,9 @@ const SLICE_SUBSCRIBERS_MAX: usize = 4096;
 /// A session's drops are reported at most once in this time, in nanoseconds.
 const DROP_REPORT_INTERVAL_NS: u64 = 60_000_000_000;
 
+/// Smaller events are not worth the time that compressing takes.
+const DEFLATE_BYTES_MIN: usize = 512;
+
 /// A subscription that an event goes to, with the subscribers that it had when the event was published.
 pub(crate) type Route = (Arc<Subscription>, Arc<Members<Subscriber>>);
 
@@ -44,6 +47,8 @@ pub struct FanOut<'m> {
     route: usize,
     chunk: usize,
     heads: [Option<Head>; Serializer::ALL.len()],
+    /// The present subscription's event in its compressed form, by serializer.
+    deflated: [Option<EncodedTail>; Serializer::ALL.len()],
     acknowledge: Option<RequestId>,
     overflowed: Vec<Arc<Session>>,
 }
@@ -211,6 +216,7 @@ impl<'m> FanOut<'m> {
             route: 0,
             chunk: 0,
             heads: Default::default(),
+            deflated: Default::default(),
             acknowledge: None,
             overflowed: Vec::new(),
         }
@@ -227,6 +233,7 @@ impl<'m> FanOut<'m> {
                 self.route += 1;
                 self.chunk = 0;
                 self.heads = Default::default();
+                self.deflated = Default::default();
                 continue;
             };
             if visits_max == 0 {
@@ -261,6 +268,7 @@ impl<'m> FanOut<'m> {
             let elements = 4 + self.publication.content.payload().elements();
             message::head(serializer, elements, MessageType::Event, subscription.subscription_id().0)
         });
+        let is_deflated = self.prepare_deflated(session, head, with_topic, turn);
         let tail = self.publication.tail(serializer, with_topic);
         let mut state = session.lock();
         if state.is_closed || !subscriber.slot.is_active() {
@@ -274,6 +282,11 @@ impl<'m> FanOut<'m> {
         }
         turn.stats.events_delivered += 1;
         match subscriber.slot.take_dropped() {
+            0 if is_deflated => {
+                if let Some(deflated) = &self.deflated[serializer.index()] {
+                    state.append_deflated_event(session, deflated.as_tail(), turn);
+                }
+            }
             0 => state.append_event(session, head.as_bytes(), tail, turn),
             dropped => {
                 let event = self.publication.event(with_topic, dropped);
@@ -286,6 +299,22 @@ impl<'m> FanOut<'m> {
             }
         }
         true
+    }
+}
+
+impl FanOut<'_> {
+    /// Compresses the event, once for each serializer; false where this session gets it as it is.
+    fn prepare_deflated(&mut self, session: &Session, head: Head, with_topic: bool, turn: &mut Turn) -> bool {
+        let serializer = session.serializer();
+        let tail = self.publication.tail(serializer, with_topic);
+        let message_bytes = head.as_bytes().len() + tail.len();
+        if !(DEFLATE_BYTES_MIN..=session.deflate_bytes_max()).contains(&message_bytes) {
+            return false;
+        }
+        if self.deflated[serializer.index()].is_none() {
+            self.deflated[serializer.index()] = turn.deflate(head.as_bytes(), tail, SHARED_BYTES_MIN);
+        }
+        self.deflated[serializer.index()].is_some()
     }
 }
 

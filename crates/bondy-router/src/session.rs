@@ -40,6 +40,8 @@ pub struct SessionConfig {
     pub trust_level: Option<u64>,
     /// Demand request ids in sequence.
     pub is_strict: bool,
+    /// The largest event that is compressed for this session, in bytes; 0: none is.
+    pub deflate_bytes_max: u32,
     /// Close the session, instead of dropping events, when its outbox is over the hard limit.
     pub closes_on_overflow: bool,
     /// What waits to be sent.
@@ -68,6 +70,7 @@ pub struct Session {
     features: Features,
     is_strict: bool,
     closes_on_overflow: bool,
+    deflate_bytes_max: u32,
     trust_level: Option<u64>,
     identity: SessionIdentity,
     joined: Now,
@@ -248,6 +251,7 @@ impl Session {
             features: config.features,
             is_strict: config.is_strict,
             closes_on_overflow: config.closes_on_overflow,
+            deflate_bytes_max: config.deflate_bytes_max,
             trust_level: config.trust_level,
             identity: config.identity,
             joined,
@@ -305,6 +309,10 @@ impl Session {
 
     pub(crate) fn is_strict(&self) -> bool {
         self.is_strict
+    }
+
+    pub(crate) fn deflate_bytes_max(&self) -> usize {
+        self.deflate_bytes_max as usize
     }
 
     pub(crate) fn closes_on_overflow(&self) -> bool {
@@ -385,6 +393,22 @@ impl SessionState {
     ) {
         self.count_sent(head, tail, turn);
         self.outbox.append(head, tail, &mut turn.pool);
+        self.touch_by_event(session, turn);
+    }
+
+    /// Appends one event that was compressed, head and tail together.
+    pub(crate) fn append_deflated_event(
+        &mut self,
+        session: &Arc<Session>,
+        deflated: Tail<'_>,
+        turn: &mut Turn,
+    ) {
+        self.count_sent(&[], deflated, turn);
+        self.outbox.append_deflated(deflated, &mut turn.pool);
+        self.touch_by_event(session, turn);
+    }
+
+    fn touch_by_event(&mut self, session: &Arc<Session>, turn: &mut Turn) {
         if !self.touch.is_by(turn.worker) {
             self.touch = Touch::Event(turn.worker);
             turn.touched_by_events.push(Arc::clone(session));

@@ -42,6 +42,8 @@ pub struct Turn {
     pub stats: Stats,
     /// Random numbers of this worker.
     pub rng: fastrand::Rng,
+    /// How this worker compresses events, if it can.
+    pub deflater: Deflater,
     /// Buffers for outboxes.
     pub pool: BufferPool,
     /// Buffers for tails of messages.
@@ -64,6 +66,7 @@ impl Turn {
             congested: Vec::new(),
             stats: Stats::default(),
             rng: fastrand::Rng::with_seed(seed),
+            deflater: Deflater::default(),
             pool: BufferPool::default(),
             spare: Vec::new(),
             routes: Vec::new(),
@@ -88,6 +91,28 @@ impl Turn {
         Ok(EncodedTail::Large(Arc::new(tail)))
     }
 
+    /// Compresses a whole message; `None` where this worker cannot.
+    pub(crate) fn deflate(
+        &mut self,
+        head: &[u8],
+        tail: Tail<'_>,
+        shared_bytes_min: usize,
+    ) -> Option<EncodedTail> {
+        let deflater = self.deflater.0.as_mut()?;
+        let mut message = self.pool.take();
+        message.extend_from_slice(head);
+        match tail {
+            Tail::Copied(bytes) => message.extend_from_slice(bytes),
+            Tail::Shared(bytes) => message.extend_from_slice(bytes),
+        }
+        let mut deflated = self.spare.pop().unwrap_or_default();
+        deflated.clear();
+        deflater(&message, &mut deflated);
+        self.pool.give(message);
+        let is_small = deflated.len() < shared_bytes_min;
+        Some(if is_small { EncodedTail::Small(deflated) } else { EncodedTail::Large(Arc::new(deflated)) })
+    }
+
     /// Gives the memory of a tail back.
     pub(crate) fn recycle(&mut self, tail: EncodedTail) {
         if let EncodedTail::Small(tail) = tail {
@@ -98,6 +123,19 @@ impl Turn {
     /// A random id in global scope: 1 to 2^53.
     pub(crate) fn random_id(&mut self) -> u64 {
         self.rng.u64(1..=bondy_wamp::id::ID_MAX)
+    }
+}
+
+/// Compresses one whole message (permessage-deflate without context takeover): appends the compressed form.
+pub type Deflate = Box<dyn FnMut(&[u8], &mut Buffer) + Send>;
+
+/// How a worker compresses events, if it can.
+#[derive(Default)]
+pub struct Deflater(pub Option<Deflate>);
+
+impl std::fmt::Debug for Deflater {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Deflater").field(&self.0.is_some()).finish()
     }
 }
 

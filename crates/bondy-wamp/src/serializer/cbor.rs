@@ -354,7 +354,7 @@ fn half_to_double(half: u16) -> f64 {
 
 /// Reads a scalar or the head of a container, behind any tags; returns where it ends. Text is not checked yet,
 /// except in chunks.
-#[inline]
+#[inline(always)]
 pub(super) fn token(bytes: &[u8], at: usize, levels: usize) -> Result<(Token<'_>, usize), ParseError> {
     match bytes.get(at) {
         Some(first) if first & MAJOR_BITS == TAG => tagged_token(bytes, at, levels),
@@ -363,7 +363,7 @@ pub(super) fn token(bytes: &[u8], at: usize, levels: usize) -> Result<(Token<'_>
     }
 }
 
-#[inline]
+#[inline(always)]
 fn plain_token(bytes: &[u8], first: u8, at: usize) -> Result<(Token<'_>, usize), ParseError> {
     let (value, end) = argument(bytes, first, at + 1)?;
     let indefinite = is_indefinite(first);

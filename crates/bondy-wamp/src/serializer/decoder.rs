@@ -156,7 +156,20 @@ impl<'a> Decoder<'a> {
 
     #[inline]
     fn peek(&mut self) -> Result<(Token<'a>, usize), ParseError> {
-        match self.serializer {
+        self.peek_of(self.serializer)
+    }
+
+    /// The same where the compiler knows the serializer, which is this decoder's.
+    #[inline(always)]
+    pub(super) fn token_of(&mut self, serializer: Serializer) -> Result<Token<'a>, ParseError> {
+        let (token, end) = self.peek_of(serializer)?;
+        self.at = end;
+        Ok(token)
+    }
+
+    #[inline(always)]
+    fn peek_of(&mut self, serializer: Serializer) -> Result<(Token<'a>, usize), ParseError> {
+        match serializer {
             Serializer::Json => {
                 self.at = json::skip_space(self.bytes, self.at);
                 json::token(self.text, self.at)
@@ -299,7 +312,7 @@ impl<'a> Decoder<'a> {
     /// Goes to the next item of a list; false if there is none (and the list is left), then and ever after.
     #[inline]
     pub fn next_item(&mut self, items: &mut Items) -> Result<bool, ParseError> {
-        self.next(items, b']')
+        self.next(items, false)
     }
 
     /// Goes to the next entry and reads its key; `None` if there is none, and the dictionary is left.
@@ -321,19 +334,25 @@ impl<'a> Decoder<'a> {
     /// Goes to the next entry of a dictionary; false if there is none, and the dictionary is left.
     #[inline]
     pub(crate) fn next_entry(&mut self, items: &mut Items) -> Result<bool, ParseError> {
-        self.next(items, b'}')
+        self.next(items, true)
     }
 
     /// Reads a key, which may be any scalar except in JSON, and what separates it from the value.
     #[inline]
-    pub(crate) fn key_token(&mut self) -> Result<Token<'a>, ParseError> {
+    fn key_token(&mut self) -> Result<Token<'a>, ParseError> {
+        self.key_token_of(self.serializer)
+    }
+
+    /// The same where the compiler knows the serializer, which is this decoder's.
+    #[inline(always)]
+    pub(super) fn key_token_of(&mut self, serializer: Serializer) -> Result<Token<'a>, ParseError> {
         let start = self.at;
-        let token = self.token()?;
+        let token = self.token_of(serializer)?;
         match token {
             Token::List(_) | Token::Dict(_) => {
                 return Err(ParseErrorKind::Malformed("a key must be text").at(start));
             }
-            _ if self.serializer != Serializer::Json => {}
+            _ if serializer != Serializer::Json => {}
             Token::Text(_) | Token::Escaped(_) => self.at = json::colon(self.bytes, self.at)?,
             _ => return Err(json::no_key(self.bytes.get(start), start)),
         }
@@ -341,7 +360,7 @@ impl<'a> Decoder<'a> {
     }
 
     #[inline]
-    fn next(&mut self, items: &mut Items, bracket: u8) -> Result<bool, ParseError> {
+    fn next(&mut self, items: &mut Items, dict: bool) -> Result<bool, ParseError> {
         let first = match std::mem::replace(&mut items.progress, Progress::Within) {
             Progress::Entered => true,
             Progress::Within => false,
@@ -356,8 +375,7 @@ impl<'a> Decoder<'a> {
                 *remaining -= 1;
                 true
             }
-            None if self.serializer == Serializer::Json => self.next_in_json(first, bracket)?,
-            None => self.next_until_break()?,
+            None => self.next_unknown(self.serializer, first, dict)?,
         };
         if !more {
             items.progress = Progress::Left;
@@ -366,7 +384,23 @@ impl<'a> Decoder<'a> {
         Ok(more)
     }
 
-    #[inline]
+    /// Goes to the next item of a container whose length is not known ahead.
+    #[inline(always)]
+    pub(super) fn next_unknown(
+        &mut self,
+        serializer: Serializer,
+        first: bool,
+        dict: bool,
+    ) -> Result<bool, ParseError> {
+        if serializer == Serializer::Json {
+            return self.next_in_json(first, if dict { b'}' } else { b']' });
+        }
+        let more = !cbor::is_break(self.bytes, self.at)?;
+        self.at += usize::from(!more);
+        Ok(more)
+    }
+
+    #[inline(always)]
     fn next_in_json(&mut self, first: bool, bracket: u8) -> Result<bool, ParseError> {
         self.at = json::skip_space(self.bytes, self.at);
         match self.bytes.get(self.at) {
@@ -381,12 +415,6 @@ impl<'a> Decoder<'a> {
             Some(_) if first => Ok(true),
             other => Err(json::no_separator(other, self.at)),
         }
-    }
-
-    fn next_until_break(&mut self) -> Result<bool, ParseError> {
-        let more = !cbor::is_break(self.bytes, self.at)?;
-        self.at += usize::from(!more);
-        Ok(more)
     }
 
     /// Skips one item, with every check, and returns its bytes.

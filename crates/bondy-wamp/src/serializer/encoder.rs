@@ -19,21 +19,36 @@ pub struct Encoder<'o> {
 
 impl<'o> Encoder<'o> {
     /// Appends to this buffer.
-    #[inline]
+    #[inline(always)]
     pub fn new(serializer: Serializer, out: &'o mut Buffer) -> Self {
         Self { serializer, out, comma: false }
     }
 
     /// Continues a list whose header and first elements are written elsewhere, by [`crate::message::head`].
-    #[inline]
+    #[inline(always)]
     pub fn tail(serializer: Serializer, out: &'o mut Buffer) -> Self {
         Self { serializer, out, comma: true }
     }
 
     /// The serializer.
-    #[inline]
+    #[inline(always)]
     pub fn serializer(&self) -> Serializer {
         self.serializer
+    }
+
+    /// Calls `write` with an encoder of which the compiler knows the serializer, which is this one's.
+    #[inline(always)]
+    pub(super) fn with<R>(&mut self, serializer: Serializer, write: impl FnOnce(&mut Encoder<'_>) -> R) -> R {
+        let mut known = Encoder { serializer, out: &mut *self.out, comma: self.comma };
+        let result = write(&mut known);
+        self.comma = known.comma;
+        result
+    }
+
+    /// How many bytes there are, with those that were there before.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.out.len()
     }
 
     /// What was there and what has been appended.
@@ -41,7 +56,7 @@ impl<'o> Encoder<'o> {
         self.out
     }
 
-    #[inline]
+    #[inline(always)]
     fn separate(&mut self) {
         if self.comma {
             self.out.push(b',');
@@ -50,7 +65,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// Begins a list of `len` items.
-    #[inline]
+    #[inline(always)]
     pub fn begin_list(&mut self, len: usize) {
         match self.serializer {
             Serializer::Json => self.open(b'['),
@@ -60,7 +75,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// Ends the list begun last.
-    #[inline]
+    #[inline(always)]
     pub fn end_list(&mut self) {
         if self.serializer == Serializer::Json {
             self.close(b']');
@@ -68,7 +83,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// Begins a dictionary of `len` entries.
-    #[inline]
+    #[inline(always)]
     pub fn begin_dict(&mut self, len: usize) {
         match self.serializer {
             Serializer::Json => self.open(b'{'),
@@ -78,41 +93,41 @@ impl<'o> Encoder<'o> {
     }
 
     /// Ends the dictionary begun last.
-    #[inline]
+    #[inline(always)]
     pub fn end_dict(&mut self) {
         if self.serializer == Serializer::Json {
             self.close(b'}');
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn open(&mut self, bracket: u8) {
         self.separate();
         self.out.push(bracket);
         self.comma = false;
     }
 
-    #[inline]
+    #[inline(always)]
     fn close(&mut self, bracket: u8) {
         self.out.push(bracket);
         self.comma = true;
     }
 
     /// A key of a dictionary; its value follows.
-    #[inline]
+    #[inline(always)]
     pub fn key(&mut self, key: &str) {
         self.key_bytes(key.as_bytes());
     }
 
     /// A key whose bytes are known to be UTF-8.
-    #[inline]
+    #[inline(always)]
     pub(super) fn key_bytes(&mut self, key: &[u8]) {
         self.string_bytes(key);
         self.end_key();
     }
 
     /// The item just written was a key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end_key(&mut self) {
         if self.serializer == Serializer::Json {
             self.out.push(b':');
@@ -121,7 +136,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// Null.
-    #[inline]
+    #[inline(always)]
     pub fn null(&mut self) {
         match self.serializer {
             Serializer::Json => self.word(b"null"),
@@ -131,7 +146,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// A boolean.
-    #[inline]
+    #[inline(always)]
     pub fn bool(&mut self, value: bool) {
         match self.serializer {
             Serializer::Json => self.word(if value { b"true" } else { b"false" }),
@@ -140,14 +155,14 @@ impl<'o> Encoder<'o> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&mut self, word: &[u8]) {
         self.separate();
         self.out.extend_from_slice(word);
     }
 
     /// An unsigned integer.
-    #[inline]
+    #[inline(always)]
     pub fn unsigned(&mut self, value: u64) {
         match self.serializer {
             Serializer::Json => {
@@ -161,7 +176,7 @@ impl<'o> Encoder<'o> {
 
     /// Any integer. One that the serializer cannot carry becomes the nearest float: MessagePack has 64 bits
     /// signed or unsigned, CBOR -2^64 to 2^64-1, JSON has no limit.
-    #[inline]
+    #[inline(always)]
     pub fn integer(&mut self, value: i128) {
         match u64::try_from(value) {
             Ok(value) => self.unsigned(value),
@@ -197,7 +212,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// A float, exact to the bit. JSON has no NaN and no infinities: they become null.
-    #[inline]
+    #[inline(always)]
     pub fn float(&mut self, value: f64) {
         match self.serializer {
             Serializer::Json if value.is_finite() => {
@@ -211,13 +226,13 @@ impl<'o> Encoder<'o> {
     }
 
     /// Text.
-    #[inline]
+    #[inline(always)]
     pub fn string(&mut self, text: &str) {
         self.string_bytes(text.as_bytes());
     }
 
     /// Text whose bytes are known to be UTF-8.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string_bytes(&mut self, text: &[u8]) {
         match self.serializer {
             Serializer::Json => {
@@ -243,7 +258,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// One item that is encoded already, in this very serializer.
-    #[inline]
+    #[inline(always)]
     pub fn raw(&mut self, item: &[u8]) {
         if self.serializer == Serializer::Json {
             self.separate();
@@ -255,7 +270,7 @@ impl<'o> Encoder<'o> {
     ///
     /// # Errors
     /// The item is not well-formed. What was appended until then stays; the caller takes it back.
-    #[inline]
+    #[inline(always)]
     pub fn item(&mut self, source: Serializer, item: &[u8]) -> Result<(), TranscodeError> {
         if source == self.serializer {
             self.raw(item);
@@ -267,7 +282,7 @@ impl<'o> Encoder<'o> {
 
     /// Begins a container whose length is not known yet, and returns the position that [`Encoder::patch_len`]
     /// wants: a header of 32 bits is left to fill.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin_open(&mut self, dict: bool) -> usize {
         match self.serializer {
             Serializer::Json => self.open(if dict { b'{' } else { b'[' }),
@@ -288,7 +303,7 @@ impl<'o> Encoder<'o> {
     }
 
     /// Ends a container begun with [`Encoder::begin_open`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn patch_len(&mut self, position: usize, len: u32) {
         if self.serializer != Serializer::Json
             && let Some(field) = self.out.get_mut(position - 4..position)

@@ -315,7 +315,7 @@ fn scan_word(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
 }
 
 /// Reads a scalar or the opening bracket of a container, from the first byte on; returns where it ends.
-#[inline]
+#[inline(always)]
 pub(super) fn token(text: &str, at: usize) -> Result<(Token<'_>, usize), ParseError> {
     let bytes = text.as_bytes();
     match bytes.get(at) {
@@ -346,7 +346,7 @@ pub(super) fn token(text: &str, at: usize) -> Result<(Token<'_>, usize), ParseEr
 
 /// The value of a number that obeys the grammar: an integer if it is written as one and fits 64 bits, else the
 /// nearest float. `-0` is a float, because no integer is.
-#[inline]
+#[inline(always)]
 fn number(text: &str, is_float: bool) -> Token<'_> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     // 19 digits always fit an unsigned 64-bit integer.

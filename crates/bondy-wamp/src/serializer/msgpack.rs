@@ -218,7 +218,7 @@ fn skip_other(bytes: &[u8], first: u8, at: usize) -> Result<(Option<u32>, usize)
 }
 
 /// Reads a scalar or the head of a container; returns where it ends. Text is not checked yet.
-#[inline]
+#[inline(always)]
 pub(super) fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), ParseError> {
     let Some(&first) = bytes.get(at) else {
         return Err(ParseErrorKind::Truncated.at(at));
@@ -246,7 +246,7 @@ pub(super) fn token(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), Parse
 }
 
 /// The values of one byte.
-#[inline]
+#[inline(always)]
 fn small(first: u8) -> Token<'static> {
     match first {
         0x00..=0x7f => Token::Unsigned(u64::from(first)),
@@ -258,7 +258,7 @@ fn small(first: u8) -> Token<'static> {
 }
 
 /// Numbers, binaries and extensions; `content` has the length that `first` says.
-#[inline]
+#[inline(always)]
 fn sized(first: u8, content: &[u8]) -> Token<'_> {
     let unsigned = || content.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     match first {

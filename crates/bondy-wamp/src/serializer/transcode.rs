@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::decoder::{Decoder, Items, Token};
+use super::decoder::{Decoder, Token};
 use super::error::{ParseError, ParseErrorKind, TranscodeError};
 use super::{Encoder, LEVELS_MAX, Serializer, cbor, json, msgpack, text};
 use crate::buffer::Buffer;
@@ -33,77 +33,114 @@ pub(super) fn transcode_item(
     item: &[u8],
     encoder: &mut Encoder<'_>,
 ) -> Result<(), TranscodeError> {
+    use Serializer::{Cbor, Json, MessagePack};
     let to = encoder.serializer();
-    copy(source, item, encoder).map_err(|cause| TranscodeError { from: source, to, cause })
+    // One copy of the loop for each pair, so that nothing asks for the serializers token by token.
+    let copied = match (source, to) {
+        (Json, Json) | (MessagePack, MessagePack) | (Cbor, Cbor) => {
+            encoder.raw(item);
+            Ok(())
+        }
+        (Json, MessagePack) => encoder.with(MessagePack, |encoder| copy(Json, item, encoder)),
+        (Json, Cbor) => encoder.with(Cbor, |encoder| copy(Json, item, encoder)),
+        (MessagePack, Json) => encoder.with(Json, |encoder| copy(MessagePack, item, encoder)),
+        (MessagePack, Cbor) => encoder.with(Cbor, |encoder| copy(MessagePack, item, encoder)),
+        (Cbor, Json) => encoder.with(Json, |encoder| copy(Cbor, item, encoder)),
+        (Cbor, MessagePack) => encoder.with(MessagePack, |encoder| copy(Cbor, item, encoder)),
+    };
+    copied.map_err(|cause| TranscodeError { from: source, to, cause })
 }
 
 /// A container that is being copied.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Open {
-    items: Items,
+    /// What is still to come, if that is known ahead; else what has been copied.
+    items: u32,
+    /// Where the number of items is to be patched; 0 if it was known ahead.
+    position: u32,
     dict: bool,
-    /// What has been copied, and where its number is to be patched, if it was not known ahead.
-    count: u32,
-    position: Option<usize>,
+    first: bool,
 }
 
+#[inline(always)]
 fn copy(source: Serializer, item: &[u8], encoder: &mut Encoder<'_>) -> Result<(), ParseError> {
     let mut decoder = Decoder::new(source, item)?;
-    let mut stack = [const { None::<Open> }; LEVELS_MAX];
+    let base = encoder.len();
+    let mut outer = [Open::default(); LEVELS_MAX];
+    let mut open = Open::default();
     let mut depth = 0;
     loop {
-        let start = decoder.offset();
-        let token = decoder.token()?;
+        let token = decoder.token_of(source)?;
         match token {
             Token::List(len) | Token::Dict(len) => {
+                if depth + 2 > LEVELS_MAX {
+                    return Err(ParseErrorKind::TooDeep.at(decoder.offset()));
+                }
                 let dict = matches!(token, Token::Dict(_));
-                let items = decoder.enter(len, start)?;
-                stack[depth] = Some(Open { items, dict, count: 0, position: begin(encoder, len, dict) });
+                outer[depth] = open;
                 depth += 1;
+                open = begin(encoder, len, dict, base);
             }
             _ => write_scalar(encoder, token, decoder.offset())?,
         }
         loop {
-            let Some(open) = depth.checked_sub(1).and_then(|innermost| stack[innermost].as_mut()) else {
+            if depth == 0 {
                 return decoder.end();
-            };
-            let more = if open.dict {
-                decoder.next_entry(&mut open.items)?
-            } else {
-                decoder.next_item(&mut open.items)?
-            };
-            if more {
-                open.count += 1;
-                if open.dict {
-                    let token = decoder.key_token()?;
-                    write_key(encoder, token, decoder.offset())?;
-                }
+            }
+            if next(&mut decoder, source, &mut open)? {
                 break;
             }
-            end(encoder, open);
+            end(encoder, open, base);
             depth -= 1;
+            open = outer[depth];
+        }
+        if open.dict {
+            let token = decoder.key_token_of(source)?;
+            write_key(encoder, token, decoder.offset())?;
         }
     }
 }
 
-fn begin(encoder: &mut Encoder<'_>, len: Option<usize>, dict: bool) -> Option<usize> {
-    match (len, dict) {
-        (Some(len), false) => encoder.begin_list(len),
-        (Some(len), true) => encoder.begin_dict(len),
-        (None, _) => return Some(encoder.begin_open(dict)),
-    }
-    None
+#[inline(always)]
+fn next(decoder: &mut Decoder<'_>, source: Serializer, open: &mut Open) -> Result<bool, ParseError> {
+    let more = if open.position != 0 {
+        let more = decoder.next_unknown(source, open.first, open.dict)?;
+        open.items += u32::from(more);
+        more
+    } else {
+        let more = open.items != 0;
+        open.items -= u32::from(more);
+        more
+    };
+    open.first = false;
+    Ok(more)
 }
 
-fn end(encoder: &mut Encoder<'_>, open: &Open) {
-    if let Some(position) = open.position {
-        encoder.patch_len(position, open.count);
+#[inline(always)]
+fn begin(encoder: &mut Encoder<'_>, len: Option<usize>, dict: bool, base: usize) -> Open {
+    match len {
+        Some(len) => {
+            if dict {
+                encoder.begin_dict(len)
+            } else {
+                encoder.begin_list(len)
+            }
+            Open { items: len as u32, position: 0, dict, first: true }
+        }
+        None => Open { items: 0, position: (encoder.begin_open(dict) - base) as u32, dict, first: true },
+    }
+}
+
+#[inline(always)]
+fn end(encoder: &mut Encoder<'_>, open: Open, base: usize) {
+    if open.position != 0 {
+        encoder.patch_len(base + open.position as usize, open.items);
     }
     if open.dict { encoder.end_dict() } else { encoder.end_list() }
 }
 
 /// Appends anything but a container. `end` is where the token ends, for errors.
-#[inline]
+#[inline(always)]
 fn write_scalar(encoder: &mut Encoder<'_>, token: Token<'_>, end: usize) -> Result<(), ParseError> {
     match token {
         Token::Null => encoder.null(),
@@ -135,6 +172,7 @@ fn check_utf8(bytes: &[u8], end: usize) -> Result<&[u8], ParseError> {
 }
 
 /// Appends a key. Keys other than text stay what they are, except in JSON.
+#[inline(always)]
 fn write_key(encoder: &mut Encoder<'_>, token: Token<'_>, end: usize) -> Result<(), ParseError> {
     match token {
         Token::Escaped(content) => write_unescaped(encoder, content),

@@ -23,7 +23,19 @@ const QUEUE_MAX: usize = 40;
 const TOPICS: [&str; 12] =
     ["a", "b", "a.b", "a.c", "b.a", "a.b.c", "a.b.a", "a.c.c", "b.b.c", "b.a.a", "a.b.c.d", "b"];
 const ODD_URIS: [&str; 14] = [
-    "a..b", "", ".a", "a.", "a b", "a.#", "A.b", "a.é", "wamp.x", "wamp", "bondy.a", "com.bondy", "com.bondy.a",
+    "a..b",
+    "",
+    ".a",
+    "a.",
+    "a b",
+    "a.#",
+    "A.b",
+    "a.é",
+    "wamp.x",
+    "wamp",
+    "bondy.a",
+    "com.bondy",
+    "com.bondy.a",
     "com.leapsight.bondy.a",
 ];
 const PREFIXES: [&str; 9] = ["", "a", "a.", "a.b", "a.b.", "b", "b.a", "a.b.c", "wamp."];
@@ -55,7 +67,8 @@ pub(super) fn realm(rng: &mut Rng) -> RealmConfig {
         limit,
         ttl: ttl_ms.map(Duration::from_millis),
     };
-    let all = [DisclosurePolicy::Allow, DisclosurePolicy::Allow, DisclosurePolicy::Deny, DisclosurePolicy::Always];
+    let all =
+        [DisclosurePolicy::Allow, DisclosurePolicy::Allow, DisclosurePolicy::Deny, DisclosurePolicy::Always];
     RealmConfig {
         uri: "com.example".to_owned(),
         uri_rule: if rng.u8(..4) == 0 { UriRule::Strict } else { UriRule::Loose },
@@ -199,11 +212,8 @@ impl<'r> Chance<'r> {
             let id = if held.is_empty() || self.one_in(10) { self.rng.u64(1..40) } else { self.pick(&held) };
             return Action::Send(from.id, list([34.into(), request.into(), id.into()]));
         }
-        let (topic, policy) = if self.one_in(4) {
-            (self.pick(&META_TOPICS), Policy::Exact)
-        } else {
-            self.pattern()
-        };
+        let (topic, policy) =
+            if self.one_in(4) { (self.pick(&META_TOPICS), Policy::Exact) } else { self.pattern() };
         let mut options = self.match_option(policy);
         self.flag(&mut options, "get_retained", 3);
         self.oddities(&mut options);
@@ -255,9 +265,10 @@ impl<'r> Chance<'r> {
                 options.push((key.to_owned(), Value::List(some)));
             }
         }
-        for (keys, names) in
-            [(["exclude_authid", "eligible_authid"], &AUTHIDS[..]), (["exclude_authrole", "eligible_authrole"], &AUTHROLES)]
-        {
+        for (keys, names) in [
+            (["exclude_authid", "eligible_authid"], &AUTHIDS[..]),
+            (["exclude_authrole", "eligible_authrole"], &AUTHROLES),
+        ] {
             for key in keys {
                 if self.one_in(5) {
                     let some = names.iter().filter(|_| self.rng.bool()).map(|name| (*name).into()).collect();
@@ -275,7 +286,8 @@ impl<'r> Chance<'r> {
             return Action::Send(from.id, list([66.into(), request.into(), id.into()]));
         }
         let present = self.reference.registrations.iter().filter(|route| route.invoke != "single");
-        let shared: Vec<_> = present.map(|route| (route.uri.clone(), route.policy, route.invoke.clone())).collect();
+        let shared: Vec<_> =
+            present.map(|route| (route.uri.clone(), route.policy, route.invoke.clone())).collect();
         let (procedure, policy, invoke) = if !shared.is_empty() && self.rng.u8(..10) < 6 {
             shared[self.rng.usize(..shared.len())].clone()
         } else {
@@ -327,7 +339,11 @@ impl<'r> Chance<'r> {
             .filter(|route| route.policy == Policy::Exact)
             .map(|route| route.uri.as_str())
             .collect();
-        if !exact.is_empty() && self.one_in(2) { self.pick(&exact).to_owned() } else { self.topic().to_owned() }
+        if !exact.is_empty() && self.one_in(2) {
+            self.pick(&exact).to_owned()
+        } else {
+            self.topic().to_owned()
+        }
     }
 
     fn more_input(&mut self, from: &Peer) -> Action {
@@ -355,8 +371,7 @@ impl<'r> Chance<'r> {
             (call.caller, call.request)
         };
         let mode = self.pick(&["skip", "kill", "kill", "killnowait"]);
-        let options: Value =
-            if self.one_in(5) { dict(Vec::new()) } else { [("mode", mode.into())].into() };
+        let options: Value = if self.one_in(5) { dict(Vec::new()) } else { [("mode", mode.into())].into() };
         Action::Send(from, list([49.into(), request.into(), options]))
     }
 
@@ -427,7 +442,8 @@ impl<'r> Chance<'r> {
     fn meta_procedure(&mut self) -> (&'static str, Vec<Value>, Vec<(String, Value)>) {
         let (session, subscription, registration) = (self.session(), self.route(true), self.route(false));
         let (topic, policy) = self.pattern();
-        let roles = Value::List(AUTHROLES.iter().filter(|_| self.rng.bool()).map(|role| (*role).into()).collect());
+        let roles =
+            Value::List(AUTHROLES.iter().filter(|_| self.rng.bool()).map(|role| (*role).into()).collect());
         let roles = if self.one_in(3) { vec![roles] } else { Vec::new() };
         let lookup = vec![topic.into(), [("match", policy.name().into())].into()];
         let concrete = vec![self.pick(&TOPICS).into()];
@@ -453,14 +469,20 @@ impl<'r> Chance<'r> {
             16 => ("wamp.registration.get", vec![registration.into()], no_kwargs),
             17 => ("wamp.registration.list_callees", vec![registration.into()], no_kwargs),
             18 => ("wamp.registration.count_callees", vec![registration.into()], no_kwargs),
-            19 => ("wamp.registration.remove_callee", vec![registration.into(), session.into()], self.reason()),
+            19 => {
+                ("wamp.registration.remove_callee", vec![registration.into(), session.into()], self.reason())
+            }
             20 => ("wamp.subscription.list", Vec::new(), no_kwargs),
             21 => ("wamp.subscription.lookup", lookup, no_kwargs),
             22 => ("wamp.subscription.match", concrete, no_kwargs),
             23 => ("wamp.subscription.get", vec![subscription.into()], no_kwargs),
             24 => ("wamp.subscription.list_subscribers", vec![subscription.into()], no_kwargs),
             25 => ("wamp.subscription.count_subscribers", vec![subscription.into()], no_kwargs),
-            26 => ("wamp.subscription.remove_subscriber", vec![subscription.into(), session.into()], self.reason()),
+            26 => (
+                "wamp.subscription.remove_subscriber",
+                vec![subscription.into(), session.into()],
+                self.reason(),
+            ),
             27 => ("wamp.subscription.get_events", vec![subscription.into()], self.history_filter()),
             28 => ("wamp.session.get", vec!["nobody".into()], no_kwargs),
             _ => ("wamp.session.no_such", Vec::new(), no_kwargs),
@@ -529,7 +551,8 @@ impl<'r> Chance<'r> {
 }
 
 fn held_by(routes: &[super::reference::Route], session: u64) -> Vec<u64> {
-    let is_member = |route: &&super::reference::Route| route.members.iter().any(|member| member.session == session);
+    let is_member =
+        |route: &&super::reference::Route| route.members.iter().any(|member| member.session == session);
     routes.iter().filter(is_member).map(|route| route.id).collect()
 }
 

@@ -52,7 +52,9 @@ impl Bindings {
             (Value::String(name), Value::String(text)) if name.starts_with(BOUND_TEXT) => {
                 self.texts.entry(name.clone()).or_insert_with(|| text.clone()) == text
             }
-            (Value::Integer(symbol), Value::Integer(id)) if *symbol >= SYMBOLS_FROM => self.bind(*symbol, *id),
+            (Value::Integer(symbol), Value::Integer(id)) if *symbol >= SYMBOLS_FROM => {
+                self.bind(*symbol, *id)
+            }
             (Value::List(expected), Value::List(actual)) => self.lists_agree(expected, actual),
             (Value::Dict(expected), Value::Dict(actual)) => {
                 expected.len() == actual.len()

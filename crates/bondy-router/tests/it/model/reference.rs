@@ -19,8 +19,7 @@ use bondy_wamp::feature::{Feature, Features};
 use bondy_wamp::id::ID_MAX;
 use bondy_wamp::value::Value;
 
-pub(super) use self::matching::Policy;
-use self::matching::Route;
+pub(super) use self::matching::{Policy, Route};
 use super::action::{Action, Outputs, Profile};
 use super::compare::{any, rest, symbol};
 

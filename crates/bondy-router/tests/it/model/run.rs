@@ -42,7 +42,11 @@ pub(super) fn run(seed: u64, count: usize) -> Result<(), Failure> {
 pub(super) fn shrink(seed: u64, count: usize, failure: &Failure) -> Failure {
     let mut kept = operations(seed, count);
     kept.truncate(failure.operation + 1);
-    let mut best = Failure { operation: failure.operation, text: failure.text.clone(), history: failure.history.clone() };
+    let mut best = Failure {
+        operation: failure.operation,
+        text: failure.text.clone(),
+        history: failure.history.clone(),
+    };
     let mut budget = SHRINK_OPERATIONS_MAX;
     let mut chunk = kept.len().div_ceil(2);
     while chunk > 0 && budget > 0 {
@@ -182,7 +186,9 @@ fn difference(bindings: &mut Bindings, expected: &Outputs, seen: &Outputs) -> Op
 fn describe(number: usize, action: &Action) -> String {
     match action {
         Action::Send(from, message) => format!("{number:5} {from} sends {}", show(message)),
-        Action::Violate(from, bytes) => format!("{number:5} {from} violates {:?}", String::from_utf8_lossy(bytes)),
+        Action::Violate(from, bytes) => {
+            format!("{number:5} {from} violates {:?}", String::from_utf8_lossy(bytes))
+        }
         Action::SendMalformed { from, bytes, .. } => {
             format!("{number:5} {from} sends malformed {}", String::from_utf8_lossy(bytes))
         }

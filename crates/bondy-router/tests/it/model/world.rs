@@ -144,6 +144,7 @@ impl World {
             serializer: profile.serializer,
             trust_level: profile.trust_level,
             is_strict: profile.is_strict,
+            deflate_bytes_max: 0,
             closes_on_overflow: profile.closes_on_overflow,
             outbox: Outbox::new(MEMORY_FRAMING, limits, Arc::clone(&self.budget)),
             link: Arc::clone(&link) as Arc<dyn Link>,
@@ -215,7 +216,8 @@ impl World {
         self.turn.slow.clear();
         let mut outputs = Outputs::new();
         for (id, client) in &self.clients {
-            let written = std::mem::take(&mut *client.link.written.lock().unwrap_or_else(PoisonError::into_inner));
+            let written =
+                std::mem::take(&mut *client.link.written.lock().unwrap_or_else(PoisonError::into_inner));
             let messages = messages(&client.session, &written)?;
             if !messages.is_empty() {
                 outputs.insert(*id, messages);

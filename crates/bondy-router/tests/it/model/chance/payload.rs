@@ -19,7 +19,9 @@ impl Chance<'_> {
             payload.push(Value::List((0..count).map(|_| self.value(2)).collect()));
             if self.one_in(4) {
                 let count = self.rng.usize(..3);
-                payload.push(dict(["k", "key two", "ключ"][..count].iter().map(|key| self.entry(key)).collect()));
+                payload.push(dict(
+                    ["k", "key two", "ключ"][..count].iter().map(|key| self.entry(key)).collect(),
+                ));
             }
         }
         payload
@@ -36,11 +38,14 @@ impl Chance<'_> {
             1 => self.rng.bool().into(),
             2 => Value::Integer(self.rng.i16(..).into()),
             3 => {
-                let extreme = [i64::MIN.into(), u64::MAX.into(), 1 << 53, (1 << 53) + 1, -1, 1 << 32, 0xff, 0x100];
+                let extreme =
+                    [i64::MIN.into(), u64::MAX.into(), 1 << 53, (1 << 53) + 1, -1, 1 << 32, 0xff, 0x100];
                 Value::Integer(self.pick(&extreme))
             }
             4 => Value::Float(self.pick(&[0.1, 1.0, -0.0, 1e300, 5e-324, 123_456.789, -1e-7, 2f64.powi(60)])),
-            5 | 6 => self.pick(&["", "x", "\"quoted\\\"", "naïve ☃ 𝄞", "line\nbreak\t", "\u{7f}\u{1f}"]).into(),
+            5 | 6 => {
+                self.pick(&["", "x", "\"quoted\\\"", "naïve ☃ 𝄞", "line\nbreak\t", "\u{7f}\u{1f}"]).into()
+            }
             7 => Value::Binary((0..self.rng.u8(..6)).map(|_| self.rng.u8(..)).collect()),
             8 => Value::String("s".repeat(self.pick(&[31, 32, 255, 256]))),
             9 => {
@@ -49,7 +54,12 @@ impl Chance<'_> {
             }
             _ => {
                 let count = self.rng.usize(..3);
-                dict(["a", "é", "\"b\""][..count].iter().map(|key| (key.to_string(), self.value(depth - 1))).collect())
+                dict(
+                    ["a", "é", "\"b\""][..count]
+                        .iter()
+                        .map(|key| (key.to_string(), self.value(depth - 1)))
+                        .collect(),
+                )
             }
         }
     }

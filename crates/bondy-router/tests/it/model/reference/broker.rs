@@ -8,7 +8,7 @@ use bondy_wamp::value::Value;
 use super::matching::{Member, Policy, Route, is_pattern, is_reserved, is_uri, lookup, matching};
 use super::session::{Departed, leave_route};
 use super::{
-    Dict, Kept, Reference, Retained, attributes, flag, is_passthru, message, number, rest, text, with_payload,
+    Dict, Kept, Reference, Retained, attributes, flag, is_passthru, message, number, text, with_payload,
 };
 use crate::model::action::Profile;
 
@@ -155,8 +155,7 @@ impl Reference {
             }
             return;
         }
-        let publisher =
-            Departed { id: from, profile: self.peer(from).expect("it is open").profile.clone() };
+        let publisher = Departed { id: from, profile: self.peer(from).expect("it is open").profile.clone() };
         let publication = self.next_symbol();
         let details = self.event_details(&publisher, options);
         if flag(options, "retain") && !self.retain(&publication, topic, &details, options, payload) {
@@ -438,12 +437,5 @@ pub(super) fn new_route(id: u64, uri: &str, policy: Policy, invoke: &str) -> Rou
 }
 
 pub(super) fn new_member(session: u64, slot: u64) -> Member {
-    Member {
-        session,
-        slot,
-        concurrency: 0,
-        discloses_caller: false,
-        forwards_timeout: false,
-        dropped: 0,
-    }
+    Member { session, slot, concurrency: 0, discloses_caller: false, forwards_timeout: false, dropped: 0 }
 }

@@ -7,9 +7,7 @@ use bondy_wamp::value::Value;
 use super::broker::{has_prefix_length_left, new_member, new_route};
 use super::matching::{Member, Policy, is_pattern, is_reserved, is_uri, lookup, matching};
 use super::session::leave_route;
-use super::{
-    Call, Invocation, Reference, attributes, empty, flag, is_passthru, message, rest, with_payload,
-};
+use super::{Call, Invocation, Reference, attributes, empty, flag, is_passthru, message, rest, with_payload};
 
 const INVOKE_POLICIES: [&str; 7] =
     ["single", "roundrobin", "random", "first", "last", "least_loaded", "consistent_hash"];
@@ -190,14 +188,7 @@ impl Reference {
     }
 
     /// A chunk of a call that is pending.
-    fn more_input(
-        &mut self,
-        from: u64,
-        request: u64,
-        options: &Value,
-        procedure: &str,
-        payload: &[Value],
-    ) {
+    fn more_input(&mut self, from: u64, request: u64, options: &Value, procedure: &str, payload: &[Value]) {
         let mut calls = self.calls.iter_mut();
         let call = calls.find(|call| call.caller == from && call.request == request).expect("it is pending");
         if !call.is_input_open {
@@ -276,7 +267,8 @@ impl Reference {
 
     /// The callee's work is not wanted any more.
     pub(super) fn abandon(&mut self, callee: u64, id: u64) {
-        if self.has(callee, Feature::CalleeCanceling) && matches!(self.take_invocation(callee, id), Ok(Some(_)))
+        if self.has(callee, Feature::CalleeCanceling)
+            && matches!(self.take_invocation(callee, id), Ok(Some(_)))
         {
             self.interrupt(callee, id, "killnowait");
         }
@@ -321,7 +313,8 @@ impl Reference {
             }
             return;
         };
-        let (serial, caller, wants_progress) = (invocation.call, invocation.caller, invocation.wants_progress);
+        let (serial, caller, wants_progress) =
+            (invocation.call, invocation.caller, invocation.wants_progress);
         if !wants_progress {
             return;
         }

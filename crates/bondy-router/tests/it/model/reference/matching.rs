@@ -55,7 +55,8 @@ impl Policy {
             Policy::Exact => pattern == uri,
             Policy::Prefix => uri.starts_with(pattern),
             Policy::Wildcard => {
-                let (wanted, parts): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), uri.split('.').collect());
+                let (wanted, parts): (Vec<_>, Vec<_>) =
+                    (pattern.split('.').collect(), uri.split('.').collect());
                 wanted.len() == parts.len()
                     && wanted.iter().zip(&parts).all(|(wanted, part)| wanted.is_empty() || wanted == part)
             }
@@ -77,7 +78,8 @@ impl Route {
 
 /// The ids of the routes that match, the best first.
 pub(super) fn matching(routes: &[Route], uri: &str) -> Vec<u64> {
-    let mut found: Vec<&Route> = routes.iter().filter(|route| route.policy.matches(&route.uri, uri)).collect();
+    let mut found: Vec<&Route> =
+        routes.iter().filter(|route| route.policy.matches(&route.uri, uri)).collect();
     found.sort_by_key(|route| route.rank());
     found.into_iter().map(|route| route.id).collect()
 }

@@ -110,9 +110,9 @@ impl Reference {
             .peers
             .iter()
             .filter(|peer| match name {
-                "count" | "list" => first.as_list().is_none_or(|roles| {
-                    roles.iter().any(|role| has_authrole(&peer.profile, text(role)))
-                }),
+                "count" | "list" => first
+                    .as_list()
+                    .is_none_or(|roles| roles.iter().any(|role| has_authrole(&peer.profile, text(role)))),
                 "kill_by_authid" => peer.id != caller && peer.profile.authid == text(first),
                 "kill_by_authrole" => peer.id != caller && has_authrole(&peer.profile, text(first)),
                 "kill_all" => peer.id != caller,
@@ -237,10 +237,19 @@ impl Reference {
     }
 
     /// A session has come into a subscription or registration.
-    pub(super) fn publish_route_joined(&mut self, kind: &str, verb: &str, session: u64, id: u64, is_new: bool) {
+    pub(super) fn publish_route_joined(
+        &mut self,
+        kind: &str,
+        verb: &str,
+        session: u64,
+        id: u64,
+        is_new: bool,
+    ) {
         if is_new {
             let details = match kind {
-                "subscription" => self.subscriptions.iter().find(|route| route.id == id).map(subscription_details),
+                "subscription" => {
+                    self.subscriptions.iter().find(|route| route.id == id).map(subscription_details)
+                }
                 _ => self.registrations.iter().find(|route| route.id == id).map(registration_details),
             };
             let args = vec![session.into(), details.expect("it is there")];
@@ -250,7 +259,14 @@ impl Reference {
     }
 
     /// A session has gone from a subscription or registration.
-    pub(super) fn publish_route_left(&mut self, kind: &str, verb: &str, session: u64, id: u64, is_last: bool) {
+    pub(super) fn publish_route_left(
+        &mut self,
+        kind: &str,
+        verb: &str,
+        session: u64,
+        id: u64,
+        is_last: bool,
+    ) {
         let args = vec![session.into(), id.into()];
         self.publish_meta(&format!("wamp.{kind}.on_{verb}"), args.clone());
         if is_last {

@@ -42,7 +42,8 @@ impl Reference {
             return self.end_call(serial, "wamp.error.invalid_uri");
         }
         let Some(id) = matching(&self.registrations, &work.procedure).first().copied() else {
-            let is_unknown = if is_again { "wamp.error.no_available_callee" } else { "wamp.error.no_such_procedure" };
+            let is_unknown =
+                if is_again { "wamp.error.no_available_callee" } else { "wamp.error.no_such_procedure" };
             return self.end_call(serial, is_unknown);
         };
         let (order, is_free_choice) = self.order(id);
@@ -114,7 +115,8 @@ impl Reference {
         // A stalled callee's invocation cannot be seen; it is looked for among the others first.
         let sent_to = self.seen.iter().find(|(_, messages)| messages.iter().any(is_for)).map(|(to, _)| *to);
         let by_sight = willing.iter().find(|member| Some(member.session) == sent_to);
-        let chosen = by_sight.or_else(|| willing.iter().find(|member| self.is_stalled(member))).unwrap_or(first);
+        let chosen =
+            by_sight.or_else(|| willing.iter().find(|member| self.is_stalled(member))).unwrap_or(first);
         let chosen = chosen.clone();
         self.check_choice(id, work, willing, &chosen);
         Some(chosen)
@@ -130,7 +132,9 @@ impl Reference {
         if route.invoke == "least_loaded" && least < Some(self.running(chosen.slot)) {
             self.objections.push(format!("{} is not the least loaded callee", chosen.session));
         }
-        let Some(key) = work.options.entry("rkey").filter(|_| route.invoke == "consistent_hash") else { return };
+        let Some(key) = work.options.entry("rkey").filter(|_| route.invoke == "consistent_hash") else {
+            return;
+        };
         let key = String::from_utf8_lossy(&key.to_bytes(Serializer::Json)).into_owned();
         for other in willing.iter().map(session_of).filter(|other| *other != chosen.session) {
             if self.preferences.contains(&(key.clone(), other, chosen.session)) {

@@ -1,0 +1,3 @@
+//! Tests of the realm through its door, in one binary.
+
+mod model;
