@@ -13,7 +13,7 @@ from pathlib import Path
 from autobahn.asyncio.wamp import ApplicationRunner, ApplicationSession
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from driver.router import Router, default_binary  # noqa: E402
+from driver.router import Router, default_binary, exit_on_sigterm  # noqa: E402
 
 DEADLINE_S = 10.0
 
@@ -56,6 +56,7 @@ def main() -> int:
     parser.add_argument("--router", help="URL of a running router instead of our own")
     parser.add_argument("--realm", default="realm1")
     options = parser.parse_args()
+    exit_on_sigterm()
     router = Router.at([options.router], options.realm) if options.router else Router.start(default_binary())
     try:
         asyncio.run(asyncio.wait_for(hello(router.urls["websocket"], options.realm), DEADLINE_S))

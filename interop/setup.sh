@@ -57,7 +57,7 @@ install_go() {
 
 install_rust() {
     (cd peers/rust && cargo build --quiet --locked --target-dir ../../.cache/rust-target) &&
-        cp .cache/rust-target/debug/wamp_async_peer .cache/bin/
+        cp .cache/rust-target/debug/wamp_async_peer .cache/bin/new && mv .cache/bin/new .cache/bin/wamp_async_peer
 }
 
 if ! has "$PYTHON"; then

@@ -4,3 +4,5 @@
 
 #[path = "../../crates/bondy-wamp/tests/it/oracle/mod.rs"]
 pub mod oracle;
+#[path = "../../crates/bondy-transport/tests/it/oracle/mod.rs"]
+pub mod transport_oracle;

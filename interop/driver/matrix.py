@@ -71,13 +71,16 @@ class Score:
         self.failures: list[tuple[Feature, str, str, str]] = []
         self.failed: dict[tuple[str, str], int] = defaultdict(int)
         self.gaps: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        self.sides: dict[tuple[str, str], set[str]] = defaultdict(set)
         self.seconds: dict[str, float] = defaultdict(float)
 
     def note_gap(self, feature: Feature, client: str, role: str, reason: str) -> None:
         self.gaps[client, feature.name].add((role, reason))
 
-    def note(self, feature: Feature, ends: tuple[str, str], clients: set[str], problem: str | None) -> None:
-        for client in clients:
+    def note(self, feature: Feature, ends: tuple[str, str], clients: tuple[str, str], problem: str | None) -> None:
+        for client, role in zip(clients, feature.roles):
+            self.sides[client, feature.name].add(role)
+        for client in set(clients):
             self.runs[client, feature.name] += 1
             self.failed[client, feature.name] += problem is not None
         if problem is not None:
@@ -109,7 +112,7 @@ def run(world: World, features: list[Feature], quick: bool, say: Callable[[str],
                 continue
             problem = _run_case(world, feature, (active, one), (passive, other))
             ends = tuple(f"{peer.name}/{'/'.join(end)}" for peer, end in ((active, one), (passive, other)))
-            score.note(feature, ends, {active.name, passive.name}, problem)
+            score.note(feature, ends, (active.name, passive.name), problem)
             if problem is not None:
                 say(f"FAIL {feature.name}: {ends[0]} -> {ends[1]}: {problem}")
             if len(score.failures) - failures_before >= failures_max:

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -36,6 +39,7 @@ class Router:
     process: subprocess.Popen | None = None
     log: list[str] = field(default_factory=list)
     log_path: Path | None = None
+    folder: Path | None = None
 
     @classmethod
     def at(cls, urls: list[str], realm: str) -> Router:
@@ -66,7 +70,8 @@ class Router:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder
         )
-        router = cls({}, process=process, log_path=log)
+        router = cls({}, process=process, log_path=log, folder=folder)
+        atexit.register(router.kill)
         ready = threading.Event()
         threading.Thread(target=router._read, args=(ready, socket), daemon=True).start()
         deadline = time.monotonic() + READY_TIMEOUT_S
@@ -102,6 +107,19 @@ class Router:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise RouterFailed(f"still running {STOP_TIMEOUT_S:.0f} s after SIGTERM") from None
+
+    def kill(self) -> None:
+        """What must not outlive the driver, however that ends."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def exit_on_sigterm() -> None:
+    """SIGTERM ends this process by way of its exit handlers, so that the router ends too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def addresses_in(line: str) -> dict[str, int]:

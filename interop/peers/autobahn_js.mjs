@@ -75,7 +75,7 @@ function behave(session, behaviour, procedure) {
             case 'echo':
                 return new autobahn.Result(args, kwargs);
             case 'add':
-                return args.reduce((sum, each) => sum + each, 0);
+                return args.reduce((sum, each) => sum + Number(each), 0);
             case 'constant':
                 return decode(behaviour.value);
             case 'progress':

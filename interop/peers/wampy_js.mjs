@@ -78,7 +78,7 @@ function behave(session, behaviour, procedure) {
                 return { argsList: asBuffers(argsList ?? []), argsDict: asBuffers(argsDict ?? {}), options };
             }
             case 'add':
-                return { argsList: [argsList.reduce((sum, each) => sum + each, 0)] };
+                return { argsList: [argsList.reduce((sum, each) => sum + Number(each), 0)] };
             case 'constant':
                 return { argsList: [decode(behaviour.value)] };
             case 'progress':

@@ -146,11 +146,11 @@ impl Connection {
                 After::Wait => {}
                 After::Yield => tokio::task::yield_now().await,
                 After::FanOut(fan_out) => Box::pin(self.fan_out(fan_out)).await,
-                After::Large(bytes) => {
-                    if Box::pin(self.handle_large(bytes)).await {
-                        return End::Orderly;
-                    }
-                }
+                After::Large(bytes) => match Box::pin(self.handle_large(bytes)).await {
+                    Ok(true) => return End::Orderly,
+                    Ok(false) => {}
+                    Err(error) => return self.fail(error),
+                },
                 After::Ended => return End::Orderly,
                 After::Lost => return End::Lost,
                 After::Broken(error) => return self.fail(error),
@@ -378,7 +378,10 @@ impl Connection {
                     if message.len() > LARGE_MESSAGE_BYTES {
                         break After::Large(message.into_owned());
                     }
-                    match with_worker(|worker| self.handle_message(&message, &mut worker.turn)) {
+                    let is_text = self.framer.is_text();
+                    match with_worker(|worker| {
+                        handle_message(&self.realm, &self.session, &message, is_text, &mut worker.turn)
+                    }) {
                         Ok(Flow::Done) => {}
                         Ok(Flow::FanOut(fan_out)) => break After::FanOut(fan_out),
                         Ok(Flow::Ended) => break After::Ended,
@@ -401,17 +404,6 @@ impl Connection {
         let consumed = all - rest.len();
         self.count(messages, message_bytes);
         (consumed, after)
-    }
-
-    /// Parses and routes one message. Text that is not UTF-8 fails a WebSocket (RFC 6455, section 8.1).
-    fn handle_message(&self, bytes: &[u8], turn: &mut Turn) -> Result<Flow, ProtocolError> {
-        match message::parse(self.session.serializer(), bytes) {
-            Ok(message) => Ok(self.realm.handle(&self.session, &message, turn)),
-            Err(error) if error.kind == ParseErrorKind::InvalidUtf8 && self.framer.is_text() => {
-                Err(ProtocolError::InvalidUtf8)
-            }
-            Err(error) => Ok(self.realm.handle_malformed(&self.session, &error, turn)),
-        }
     }
 
     fn count(&self, messages: u64, bytes: u64) {
@@ -445,8 +437,16 @@ impl Connection {
         tracing::debug!(session = self.session.id().0, %error, "the peer broke the WebSocket protocol");
         with_worker(|worker| {
             worker.begin();
-            worker.turn.stats.protocol_violations += 1;
-            self.realm.leave(&self.session, Farewell::Lost, &mut worker.turn);
+            match error {
+                // The frame is fine, the message is not: WAMP's own way to say so comes first.
+                ProtocolError::UnexpectedKind => {
+                    self.realm.violate(&self.session, &error.to_string(), &mut worker.turn);
+                }
+                _ => {
+                    worker.turn.stats.protocol_violations += 1;
+                    self.realm.leave(&self.session, Farewell::Lost, &mut worker.turn);
+                }
+            }
             worker.end();
         });
         self.append_close(|frame| close::append_error(error, None, frame));
@@ -481,16 +481,18 @@ impl Connection {
     }
 
     /// Handles a large message on the pool for such; true if the session has ended.
-    async fn handle_large(&mut self, bytes: Buffer) -> bool {
+    async fn handle_large(&mut self, bytes: Buffer) -> Result<bool, ProtocolError> {
         let (node, shared) = with_worker(|worker| (Arc::clone(&worker.node), Arc::clone(&worker.shared)));
         let (realm, session) = (Arc::clone(&self.realm), Arc::clone(&self.session));
-        let flow = node.handle_large(realm, session, bytes, shared).await;
-        match flow {
-            Flow::Done => false,
-            Flow::Ended => true,
+        let is_text = self.framer.is_text();
+        let (flow, congested) = node.handle_large(realm, session, bytes, is_text, shared).await;
+        self.begin_pause(congested);
+        match flow? {
+            Flow::Done => Ok(false),
+            Flow::Ended => Ok(true),
             Flow::FanOut(fan_out) => {
                 self.fan_out(fan_out).await;
-                false
+                Ok(false)
             }
         }
     }
@@ -518,8 +520,10 @@ impl Connection {
                 break;
             }
             poll_fn(|context| {
+                // Somebody else may be writing: he says when he has written.
+                self.session.lock().outbox.wake_when_drained(context.waker().clone());
                 self.link.register_owner(context.waker());
-                if self.link.take_wake() {
+                if self.link.take_wake() || self.session.lock().outbox.pending_bytes() == 0 {
                     return Poll::Ready(());
                 }
                 let stream = self.link.stream();
@@ -582,6 +586,21 @@ impl Pause {
         std::task::ready!(self.timeout.as_mut().poll(context));
         self.receivers.iter().for_each(|receiver| receiver.lock().outbox.mark_stuck());
         Poll::Ready(())
+    }
+}
+
+/// Parses and routes one message. Text that is not UTF-8 fails a WebSocket (RFC 6455, section 8.1).
+pub(crate) fn handle_message(
+    realm: &Realm,
+    session: &Arc<Session>,
+    bytes: &[u8],
+    is_text: bool,
+    turn: &mut Turn,
+) -> Result<Flow, ProtocolError> {
+    match message::parse(session.serializer(), bytes) {
+        Ok(message) => Ok(realm.handle(session, &message, turn)),
+        Err(error) if error.kind == ParseErrorKind::InvalidUtf8 && is_text => Err(ProtocolError::InvalidUtf8),
+        Err(error) => Ok(realm.handle_malformed(session, &error, turn)),
     }
 }
 

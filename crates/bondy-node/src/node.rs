@@ -187,42 +187,41 @@ impl Node {
         u64::from_ne_bytes(bytes)
     }
 
-    /// Parses and routes one large message on the pool for blocking work, while its session waits.
+    /// Parses and routes one large message on the pool for blocking work, while its session waits; returns also the
+    /// receivers that are congested by it.
     pub(crate) async fn handle_large(
         self: &Arc<Self>,
         realm: Arc<Realm>,
         session: Arc<Session>,
         bytes: Buffer,
+        is_text: bool,
         shared: Arc<WorkerShared>,
-    ) -> Flow {
+    ) -> (Result<Flow, ProtocolError>, Vec<Arc<Session>>) {
         let _permit = self.large.acquire().await;
         let node = Arc::clone(self);
         let failing = Arc::clone(&realm);
         let work = move || {
             let mut turn = Turn::new(u16::MAX, node.random());
             turn.now = node.now();
-            let flow = match message::parse(session.serializer(), &bytes) {
-                Ok(message) => realm.handle(&session, &message, &mut turn),
-                Err(error) => realm.handle_malformed(&session, &error, &mut turn),
-            };
+            let flow = handle_message(&realm, &session, &bytes, is_text, &mut turn);
             flush_all(&mut turn);
             shared.add_stats(&turn.stats);
-            (flow, std::mem::take(&mut turn.timers), std::mem::take(&mut turn.congested))
+            (flow, turn)
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok((flow, timers, congested)) => {
+            Ok((flow, turn)) => {
                 with_worker(|worker| {
-                    worker.turn.timers.extend(timers);
-                    worker.turn.congested.extend(congested);
+                    worker.turn.timers.extend(turn.timers);
+                    worker.turn.slow.extend(turn.slow);
                     worker.end();
                 });
-                flow
+                (flow, turn.congested)
             }
             Err(error) => {
                 if error.is_panic() {
                     self.fail_realm(&failing);
                 }
-                Flow::Ended
+                (Ok(Flow::Ended), Vec::new())
             }
         }
     }

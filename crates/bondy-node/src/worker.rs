@@ -144,14 +144,20 @@ impl Worker {
         let was_idle = self.urgent.is_empty() && self.events.is_empty();
         self.urgent.extend(self.turn.touched.drain(..));
         self.events.extend(self.turn.touched_by_events.drain(..));
-        if was_idle && !(self.urgent.is_empty() && self.events.is_empty()) {
-            self.wakes.flusher.notify_one();
+        if was_idle {
+            match self.urgent.is_empty() && self.events.is_empty() {
+                true => self.publish_stats(),
+                false => self.wakes.flusher.notify_one(),
+            }
         }
         if !self.turn.timers.is_empty() {
             self.arm_timers();
         }
         if !self.turn.slow.is_empty() {
             self.report_slow();
+        }
+        for (session, violation) in self.turn.violations.drain(..) {
+            tracing::debug!(session = session.id().0, violation, "a client broke the protocol and was sent ABORT");
         }
         self.turn.congested.clear();
     }
@@ -209,11 +215,16 @@ impl Worker {
             session.flush(&mut self.turn.pool);
         }
         if self.urgent.is_empty() && self.events.is_empty() {
-            let stats = std::mem::take(&mut self.turn.stats);
-            self.shared.add_stats(&stats);
+            self.publish_stats();
             return false;
         }
         true
+    }
+
+    /// Lets others see what was counted: whenever nothing is left to be flushed.
+    fn publish_stats(&mut self) {
+        let stats = std::mem::take(&mut self.turn.stats);
+        self.shared.add_stats(&stats);
     }
 
     /// Lets time pass for calls and pings; returns when it has to happen next.

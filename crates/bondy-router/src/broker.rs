@@ -274,8 +274,10 @@ impl<'m> FanOut<'m> {
         if state.is_closed || !subscriber.slot.is_active() {
             return false;
         }
-        if !admit(&mut state, subscription, subscriber, head.as_bytes().len() + tail.len(), turn) {
-            if session.closes_on_overflow() {
+        let message_bytes = head.as_bytes().len() + tail.len();
+        if !admit(&mut state, subscription, subscriber, message_bytes, turn) {
+            // What is too large for the peer is lost to it, but never breaks the link.
+            if session.closes_on_overflow() && !state.outbox.is_too_large(message_bytes) {
                 self.overflowed.push(Arc::clone(session));
             }
             return false;
@@ -353,6 +355,10 @@ impl Realm {
         publish: &'m Publish<'m>,
         turn: &mut Turn,
     ) -> Flow {
+        // What was under way when the session ended changes nothing.
+        if session.is_closed() {
+            return Flow::Ended;
+        }
         if let Err(text) = Self::check_sequence(session, publish.request) {
             return self.violate(session, &text, turn);
         }

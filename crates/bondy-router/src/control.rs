@@ -119,6 +119,9 @@ impl Realm {
                 turn,
             );
         }
+        if !session.lock().outbox.has_room() {
+            return self.overflow(session, turn);
+        }
         let mut control = self.control.lock();
         match self.subscribe_under_control(&mut control, session, subscribe, turn) {
             Ok(true) => Flow::Done,
@@ -237,6 +240,9 @@ impl Realm {
         if let Err(text) = Self::check_sequence(session, unsubscribe.request) {
             return self.violate(session, &text, turn);
         }
+        if !session.lock().outbox.has_room() {
+            return self.overflow(session, turn);
+        }
         let mut control = self.control.lock();
         let reply = |state: &mut SessionState, turn: &mut Turn| {
             let head =
@@ -322,6 +328,9 @@ impl Realm {
             Ok(invoke) => invoke,
             Err(refusal) => return self.refuse(session, MessageType::Register, request, &refusal, turn),
         };
+        if !session.lock().outbox.has_room() {
+            return self.overflow(session, turn);
+        }
         let mut control = self.control.lock();
         match self.register_under_control(&mut control, session, register, invoke, turn) {
             Ok(true) => Flow::Done,
@@ -372,6 +381,8 @@ impl Realm {
         let mut present = control.registrations.lookup(&register.procedure, policy).map(Arc::clone);
         if let Some(registration) = &present {
             if register.options.force_reregister {
+                // Nobody loses a registration to a request that is refused.
+                self.check_registrations_max(control, session, Some(registration.registration_id()))?;
                 self.revoke_all(control, registration, turn);
                 present = None;
             } else {
@@ -417,6 +428,21 @@ impl Realm {
         Ok(Arc::new(Registration::new(id, procedure, policy, invoke, turn.now.unix_us)))
     }
 
+    /// May the session hold one registration more, once it is rid of this one?
+    fn check_registrations_max(
+        &self,
+        control: &Control,
+        session: &Session,
+        without: Option<RegistrationId>,
+    ) -> Result<(), Refusal> {
+        let max = self.config.limits.registrations_max;
+        let held = control.held(session.id()).map_or(0, |holdings| {
+            let is_rid_of_it = without.is_some_and(|id| holdings.registrations.contains_key(&id));
+            holdings.registrations.len() - usize::from(is_rid_of_it)
+        });
+        if held >= max { Err(Refusal::limit("registrations_max", max)) } else { Ok(()) }
+    }
+
     fn add_callee(
         &self,
         control: &mut Control,
@@ -425,13 +451,10 @@ impl Realm {
         register: &Register<'_>,
         is_new: bool,
     ) -> Result<Arc<Slot>, Refusal> {
-        let max = self.config.limits.registrations_max;
+        self.check_registrations_max(control, session, None)?;
         let Some(holdings) = control.holdings(session.id()) else {
             return Err(Refusal::limit("sessions_max", 0));
         };
-        if holdings.registrations.len() >= max {
-            return Err(Refusal::limit("registrations_max", max));
-        }
         let slot = Arc::new(Slot::default());
         let chunk = registration.add(Callee {
             session: Arc::clone(session),
@@ -454,6 +477,9 @@ impl Realm {
     pub(crate) fn unregister(&self, session: &Arc<Session>, unregister: Unregister, turn: &mut Turn) -> Flow {
         if let Err(text) = Self::check_sequence(session, unregister.request) {
             return self.violate(session, &text, turn);
+        }
+        if !session.lock().outbox.has_room() {
+            return self.overflow(session, turn);
         }
         let mut control = self.control.lock();
         let reply = |state: &mut SessionState, turn: &mut Turn| {
@@ -601,7 +627,8 @@ impl Realm {
     pub fn shut_down(&self, reason: &str, message: &str, turn: &mut Turn) {
         let mut control = self.control.lock();
         control.is_closing = true;
-        let records: Vec<Record> = control.sessions.drain().map(|(_, record)| record).collect();
+        let mut records: Vec<Record> = control.sessions.drain().map(|(_, record)| record).collect();
+        records.sort_unstable_by_key(|record| record.session.id());
         for record in &records {
             let holdings = record.holdings.as_deref();
             holdings.map(|holdings| self.drop_routes(&mut control, holdings));
@@ -732,11 +759,18 @@ fn take_tables(state: &mut SessionState, holdings: &Holdings) -> Leftovers {
     slots.for_each(|held| held.slot.set_active(false));
     let calling = state.calling.take().map(|calling| calling.calls).unwrap_or_default();
     let serving = state.serving.take().map(|serving| serving.invocations).unwrap_or_default();
-    let invoked = calling.into_values().filter_map(|entry| match entry.phase {
+    let invoked = in_order(calling).filter_map(|entry| match entry.phase {
         Phase::Invoked(callee, id) => Some((callee, id)),
         Phase::Placing => None,
     });
-    Leftovers { invoked: invoked.collect(), invocations: serving.into_values().collect() }
+    Leftovers { invoked: invoked.collect(), invocations: in_order(serving).collect() }
+}
+
+/// By ascending id: what others learn must not depend on the order of a hash map.
+fn in_order<T>(table: SeededMap<u64, T>) -> impl Iterator<Item = T> {
+    let mut entries: Vec<(u64, T)> = table.into_iter().collect();
+    entries.sort_unstable_by_key(|(id, _)| *id);
+    entries.into_iter().map(|(_, entry)| entry)
 }
 
 fn append_farewell(

@@ -54,12 +54,12 @@ struct Placement<'p> {
     attempt: u32,
     /// Those who have refused, are closed, or were asked before.
     refused: Vec<SessionId>,
-    /// Why the latest one has refused.
+    /// Why they have refused.
     refusal: Option<Refused>,
 }
 
-/// Why a callee did not take a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a callee did not take a call. Where several were asked, the caller is told the last of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Refused {
     /// It lacks a feature that the call needs.
     Feature,
@@ -222,7 +222,8 @@ impl Realm {
         if let Some(registration) = self.procedures.exact(procedure) {
             return Some(registration);
         }
-        if !self.procedures.has_patterns() {
+        // What is registered exactly is valid; what a pattern would match need not be.
+        if !self.procedures.has_patterns() || !uri::is_valid(procedure, self.config.uri_rule) {
             return None;
         }
         let patterns = self.procedures.remembered_patterns(procedure).unwrap_or_else(|| {
@@ -264,7 +265,7 @@ impl Realm {
         registration: &Arc<Registration>,
         turn: &mut Turn,
     ) -> Asked {
-        let mut candidates = registration.candidates(work.rkey, turn);
+        let mut candidates = registration.candidates(work.attributes.serializer, work.rkey, turn);
         while let Some(callee) = candidates.next(turn) {
             let id = callee.session.id();
             if placement.refused.contains(&id) {
@@ -282,7 +283,7 @@ impl Realm {
                 }
                 Offer::Refused(refused) => {
                     placement.refused.push(id);
-                    placement.refusal = Some(refused);
+                    placement.refusal = placement.refusal.max(Some(refused));
                 }
             }
         }
@@ -395,9 +396,16 @@ impl Realm {
         match state.call_mut(placement.request, placement.serial) {
             Some(entry) if entry.attempt == placement.attempt => {
                 entry.phase = Phase::Invoked(Arc::clone(&callee.session), id);
-                if callee.forwards_timeout {
-                    entry.timeout_ns = 0;
-                    entry.deadline_ns = u64::MAX;
+                let was_forwarded =
+                    std::mem::replace(&mut entry.is_timeout_forwarded, callee.forwards_timeout);
+                // Rerouted away from a callee that kept the timeout: the router keeps it again.
+                if was_forwarded && !callee.forwards_timeout && entry.timeout_ns > 0 {
+                    turn.timers.push(Timer {
+                        deadline_ns: entry.deadline_ns,
+                        caller: Arc::downgrade(placement.caller),
+                        request: placement.request,
+                        serial: placement.serial,
+                    });
                 }
             }
             Some(_) => {}
@@ -572,6 +580,44 @@ impl Realm {
             Ok(None) => Flow::Done,
             Err(text) => self.violate(callee, &text, turn),
         }
+    }
+
+    /// A CALL whose payload is malformed: a new one is refused, a chunk ends its call; the session lives.
+    pub(crate) fn malformed_call(
+        &self,
+        caller: &Arc<Session>,
+        request: RequestId,
+        text: &str,
+        turn: &mut Turn,
+    ) -> Flow {
+        let refusal = Refusal::new(ErrorUri::InvalidArgument, text);
+        let mut state = caller.lock();
+        // Whether it was the last chunk is not known: an id that is kept stays so.
+        if state.is_closed || state.calling().discards_chunk(request, false) {
+            return Flow::Done;
+        }
+        let pending = state.calling().calls.get(&request.0).map(|entry| (entry.serial, entry.is_input_open));
+        let Some((serial, is_input_open)) = pending else {
+            let checked = check_new_request(caller, &mut state, request);
+            drop(state);
+            return match checked {
+                Ok(()) => self.refuse(caller, MessageType::Call, request, &refusal, turn),
+                Err(text) => self.violate(caller, &text, turn),
+            };
+        };
+        if !is_input_open {
+            drop(state);
+            let text = format!("request id {request} is the id of a call that is pending");
+            return self.violate(caller, &text, turn);
+        }
+        let entry = state.remove_call(request, serial);
+        turn.stats.calls_failed += 1;
+        state.append_error(caller, MessageType::Call, request, &refusal, turn);
+        drop(state);
+        if let Some(Phase::Invoked(callee, id)) = entry.map(|entry| entry.phase) {
+            abandon(&callee, id, turn);
+        }
+        Flow::Done
     }
 
     /// A final answer, at the callee: never given: a violation; absent: it ended before; else remove it.
@@ -763,10 +809,11 @@ pub(crate) fn deadline(timer: &Timer, turn: &mut Turn) {
     let Some(caller) = timer.caller.upgrade() else { return };
     let mut state = caller.lock();
     let Some(entry) = state.call(timer.request, timer.serial) else { return };
+    if entry.is_timeout_forwarded {
+        return;
+    }
     if entry.deadline_ns > turn.now.monotonic_ns {
-        if entry.deadline_ns != u64::MAX {
-            turn.timers.push(Timer { deadline_ns: entry.deadline_ns, ..timer.clone() });
-        }
+        turn.timers.push(Timer { deadline_ns: entry.deadline_ns, ..timer.clone() });
         return;
     }
     let Some(entry) = state.remove_call(timer.request, timer.serial) else { return };
@@ -845,6 +892,7 @@ fn new_entry(
         has_progressed: false,
         timeout_ns,
         deadline_ns: turn.now.monotonic_ns.saturating_add(timeout_ns),
+        is_timeout_forwarded: false,
         reroute,
     }
 }

@@ -15,7 +15,7 @@ use crate::broker::{Publication, admits};
 use crate::config::{HistoryRule, RealmConfig};
 use crate::retained::StoredAttributes;
 use crate::session::Session;
-use crate::sync::{Arc, AtomicUsize, Lock, Ordering};
+use crate::sync::{Arc, AtomicU64, AtomicUsize, Lock, Ordering};
 use crate::turn::Now;
 
 /// What an event costs besides its bytes, about.
@@ -25,6 +25,7 @@ const EVENT_OVERHEAD_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct Histories {
     rings: Vec<Ring>,
+    last_number: AtomicU64,
     bytes: AtomicUsize,
     bytes_max: usize,
 }
@@ -38,6 +39,8 @@ struct Ring {
 /// One event as it was published.
 #[derive(Debug)]
 pub(crate) struct KeptEvent {
+    /// In the order in which events were kept: many come within one microsecond.
+    number: u64,
     pub(crate) unix_us: u64,
     monotonic_ns: u64,
     pub(crate) publication: PublicationId,
@@ -50,8 +53,9 @@ pub(crate) struct KeptEvent {
 }
 
 impl KeptEvent {
-    fn new(publication: &Publication<'_>, now: Now) -> Self {
+    fn new(number: u64, publication: &Publication<'_>, now: Now) -> Self {
         Self {
+            number,
             unix_us: now.unix_us,
             monotonic_ns: now.monotonic_ns,
             publication: publication.id,
@@ -82,6 +86,7 @@ impl Histories {
         let ring = |rule: &HistoryRule| Ring { rule: rule.clone(), events: Lock::default() };
         Self {
             rings: config.event_history.iter().map(ring).collect(),
+            last_number: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
             bytes_max: config.limits.history_bytes_max,
         }
@@ -95,10 +100,15 @@ impl Histories {
         let mut kept = None;
         for ring in &self.rings {
             if ring.rule.match_policy.matches(&ring.rule.uri, &publication.topic) {
-                let event = kept.get_or_insert_with(|| Arc::new(KeptEvent::new(publication, now)));
+                let event = kept.get_or_insert_with(|| self.new_event(publication, now));
                 self.keep(ring, Arc::clone(event), now);
             }
         }
+    }
+
+    fn new_event(&self, publication: &Publication<'_>, now: Now) -> Arc<KeptEvent> {
+        let number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(KeptEvent::new(number, publication, now))
     }
 
     fn keep(&self, ring: &Ring, event: Arc<KeptEvent>, now: Now) {
@@ -141,8 +151,8 @@ impl Histories {
             };
             found.extend(events.iter().filter(fits).map(Arc::clone));
         }
-        found.sort_by_key(|event| (event.unix_us, event.publication));
-        found.dedup_by_key(|event| event.publication);
+        found.sort_by_key(|event| event.number);
+        found.dedup_by_key(|event| event.number);
         found
     }
 }

@@ -15,7 +15,7 @@ use crate::dealer;
 use crate::history::Histories;
 use crate::registration::Registration;
 use crate::registry::Routes;
-use crate::session::{Refusal, Session, SessionConfig};
+use crate::session::{Session, SessionConfig};
 use crate::subscription::Subscription;
 use crate::sync::{Arc, Lock};
 use crate::timer::Timer;
@@ -207,24 +207,20 @@ impl Realm {
 
     /// Handles bytes that are no message. Where only the payload is at fault the session lives on with an ERROR.
     pub fn handle_malformed(&self, session: &Arc<Session>, error: &ParseError, turn: &mut Turn) -> Flow {
-        let answered = match error.request {
-            Some((MessageType::Yield, id)) => {
-                return self.malformed_answer(session, id, &error.to_string(), turn);
+        let text = error.to_string();
+        match error.request {
+            Some((MessageType::Yield | MessageType::Error, id)) => {
+                self.malformed_answer(session, id, &text, turn)
             }
-            Some((MessageType::Error, id)) => {
-                return self.malformed_answer(session, id, &error.to_string(), turn);
-            }
-            Some((MessageType::Publish, _)) => None,
-            other => other,
-        };
-        let refusal = Refusal::new(ErrorUri::InvalidArgument, error.to_string());
-        match (answered, error.request) {
-            (Some((request_type, request)), _) => refusal.answer(session, request_type, request, turn),
+            Some((MessageType::Call, request)) => self.malformed_call(session, request, &text, turn),
             // Whether a PUBLISH asked to be acknowledged is not known where its payload is malformed.
-            (None, Some(_)) => {}
-            (None, None) => return self.violate(session, &error.to_string(), turn),
+            Some((MessageType::Publish, request)) => match Self::check_sequence(session, request) {
+                Ok(()) => Flow::Done,
+                Err(text) => self.violate(session, &text, turn),
+            },
+            // No other message with a payload comes from a client.
+            Some(_) | None => self.violate(session, &text, turn),
         }
-        Flow::Done
     }
 
     /// A timer of [`Turn::timers`] is due. (Of whichever realm: the timer knows its caller.)
@@ -250,6 +246,7 @@ impl Realm {
     /// The session broke the protocol: ABORT, then it leaves.
     pub fn violate(&self, session: &Arc<Session>, text: &str, turn: &mut Turn) -> Flow {
         turn.stats.protocol_violations += 1;
+        turn.violations.push((Arc::clone(session), text.to_owned()));
         self.leave(session, Farewell::Abort(ErrorUri::ProtocolViolation.as_str(), text), turn);
         Flow::Ended
     }

@@ -5,7 +5,9 @@ use std::hash::{BuildHasher, Hasher};
 use arc_swap::ArcSwap;
 use bondy_wamp::feature::Feature;
 use bondy_wamp::id::{RegistrationId, SessionId};
+use bondy_wamp::serializer::Serializer;
 use bondy_wamp::uri::MatchPolicy;
+use bondy_wamp::value::Value;
 
 use crate::registry::{Entry, Members};
 use crate::session::{Session, Slot};
@@ -159,7 +161,7 @@ impl Registration {
     }
 
     /// The callees in the order in which this call asks them.
-    pub(crate) fn candidates(&self, rkey: &[u8], turn: &mut Turn) -> Candidates {
+    pub(crate) fn candidates(&self, serializer: Serializer, rkey: &[u8], turn: &mut Turn) -> Candidates {
         let callees = self.callees();
         let count = callees.len();
         let order = match self.invoke {
@@ -177,9 +179,12 @@ impl Registration {
                 })
             }
             InvocationPolicy::ConsistentHash if rkey.is_empty() => Order::From(turn.rng.usize(..count)),
-            InvocationPolicy::ConsistentHash => sort_by(turn, count, |index| {
-                callees.at(index).map_or(u64::MAX, |callee| rendezvous(rkey, callee.session.id()))
-            }),
+            InvocationPolicy::ConsistentHash => {
+                let key = canonical_key(serializer, rkey);
+                sort_by(turn, count, |index| {
+                    callees.at(index).map_or(u64::MAX, |callee| rendezvous(&key, callee.session.id()))
+                })
+            }
         };
         Candidates { callees, order, asked: 0 }
     }
@@ -191,6 +196,12 @@ fn sort_by(turn: &mut Turn, count: usize, mut key: impl FnMut(usize) -> u64) -> 
     turn.order.extend(0..count as u32);
     turn.order.sort_by_cached_key(|index| key(*index as usize));
     Order::Sorted
+}
+
+/// The same bytes for the same key, whichever serializer its caller uses.
+fn canonical_key(serializer: Serializer, rkey: &[u8]) -> Vec<u8> {
+    Value::decode(serializer, rkey)
+        .map_or_else(|_| rkey.to_vec(), |key| key.to_bytes(Serializer::MessagePack))
 }
 
 /// Rendezvous hashing: each key has its own order of the callees, and a callee that comes or goes moves only the

@@ -150,6 +150,8 @@ pub struct CallEntry {
     pub(crate) has_progressed: bool,
     pub(crate) timeout_ns: u64,
     pub(crate) deadline_ns: u64,
+    /// The callee keeps the timeout itself.
+    pub(crate) is_timeout_forwarded: bool,
     pub(crate) reroute: Option<Arc<Reroute>>,
 }
 
@@ -610,20 +612,6 @@ impl Refusal {
             encoder.end_dict();
         }
         encoder.end_list();
-    }
-
-    /// Appends the whole answer to a session that is not locked yet.
-    pub(crate) fn answer(
-        &self,
-        session: &Arc<Session>,
-        request_type: MessageType,
-        request: RequestId,
-        turn: &mut Turn,
-    ) {
-        let mut state = session.lock();
-        if !state.is_closed {
-            state.append_error(session, request_type, request, self, turn);
-        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Turn {
     pub congested: Vec<Arc<Session>>,
     /// Sessions that lost events, each at most once a minute: to be logged.
     pub slow: Vec<Arc<Session>>,
+    /// Sessions that broke the protocol, and how: to be logged.
+    pub violations: Vec<(Arc<Session>, String)>,
     /// What was counted since the worker last took it.
     pub stats: Stats,
     /// Random numbers of this worker.
@@ -71,6 +73,7 @@ impl Turn {
             spare: Vec::new(),
             routes: Vec::new(),
             slow: Vec::new(),
+            violations: Vec::new(),
             order: Vec::new(),
         }
     }

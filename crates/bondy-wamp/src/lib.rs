@@ -15,6 +15,7 @@ pub mod feature;
 pub mod framing;
 pub mod id;
 pub mod message;
+pub mod mutation;
 pub mod outbox;
 pub mod payload;
 pub mod serializer;

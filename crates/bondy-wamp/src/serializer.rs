@@ -16,6 +16,7 @@ mod encoder;
 mod error;
 mod json;
 mod msgpack;
+mod shortcut;
 mod text;
 mod transcode;
 

@@ -4,6 +4,8 @@
 //! encoded again to one of the encodings given. A validation sample must be accepted, or refused with an error
 //! that names the key. `tests/vectors/README.md` says where the vectors come from.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::path::{Path, PathBuf};
 
 use bondy_wamp::message::{self, Message};

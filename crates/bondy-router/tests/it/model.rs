@@ -9,7 +9,7 @@ mod reference;
 mod run;
 mod world;
 
-use self::run::Failure;
+use self::run::{Failure, Sightings};
 
 /// Operations from one seed. After them everybody leaves, and nothing may be left.
 const OPERATIONS: usize = 2_000;
@@ -34,12 +34,17 @@ fn the_router_does_what_a_naive_router_does() {
     };
     let operations =
         setting("BONDY_TEST_OPERATIONS").map_or(OPERATIONS, |count| count.parse().expect("a number"));
+    let mut sightings = Sightings::new();
     for seed in seeds {
         println!("BONDY_TEST_SEED={seed}");
-        if let Err(failure) = run::run(seed, operations) {
-            panic!("{}", report(seed, operations, failure));
+        match run::run(seed, operations) {
+            Ok(seen) => {
+                seen.into_iter().for_each(|(kind, count)| *sightings.entry(kind).or_default() += count)
+            }
+            Err(failure) => panic!("{}", report(seed, operations, failure)),
         }
     }
+    println!("{sightings:#?}");
 }
 
 fn report(seed: u64, operations: usize, failure: Failure) -> String {

@@ -6,8 +6,11 @@
     reason = "tests write files and say what they expect"
 )]
 
+mod corpus;
 #[cfg(feature = "server")]
 mod detect;
+#[expect(unreachable_pub, reason = "the fuzz targets, another crate, call these functions too")]
+mod oracle;
 #[cfg(feature = "server")]
 mod proxy;
 #[cfg(feature = "server")]

@@ -18,7 +18,8 @@ type Parsed<T> = std::result::Result<T, ParseError>;
 /// The entries of a dictionary that is being read.
 pub(super) struct Entries<'d, 'a> {
     decoder: &'d mut Decoder<'a>,
-    items: Items,
+    /// `None`: the dictionary is empty and has been read.
+    items: Option<Items>,
     message_type: MessageType,
 }
 
@@ -40,10 +41,13 @@ impl<'d, 'a> Entries<'d, 'a> {
         message_type: MessageType,
         element: &'static str,
     ) -> Parsed<Self> {
+        if decoder.usual_empty_dict() {
+            return Ok(Self { decoder, items: None, message_type });
+        }
         let start = decoder.offset();
         match decoder.token()? {
             Token::Dict(len) => {
-                let items = decoder.enter(len, start)?;
+                let items = Some(decoder.enter(len, start)?);
                 Ok(Self { decoder, items, message_type })
             }
             _ => Err(ParseErrorKind::Element { message_type, element, expected: "a dictionary" }.at(start)),
@@ -52,7 +56,10 @@ impl<'d, 'a> Entries<'d, 'a> {
 
     /// The next key; its value must be read.
     pub(super) fn next(&mut self) -> Parsed<Option<Cow<'a, str>>> {
-        self.decoder.next_key(&mut self.items)
+        match &mut self.items {
+            Some(items) => self.decoder.next_key(items),
+            None => Ok(None),
+        }
     }
 
     #[cold]
@@ -189,7 +196,7 @@ impl<'d, 'a> Entries<'d, 'a> {
         let start = self.decoder.offset();
         let items = match self.decoder.token()? {
             Token::Null => return Ok(false),
-            Token::Dict(len) => self.decoder.enter(len, start)?,
+            Token::Dict(len) => Some(self.decoder.enter(len, start)?),
             _ => return Err(self.wrong(key, "a dictionary", start)),
         };
         let mut inner = Entries { decoder: &mut *self.decoder, items, message_type: self.message_type };

@@ -33,8 +33,12 @@ pub fn parse<'a>(serializer: Serializer, bytes: &'a [u8]) -> Parsed<Message<'a>>
         return Err(ParseErrorKind::Malformed("a message must not be an empty list").at(0));
     }
     let start = decoder.offset();
-    let Token::Unsigned(code) = decoder.token()? else {
-        return Err(ParseErrorKind::Expected("an integer as message type").at(start));
+    let code = match decoder.usual_unsigned() {
+        Some(code) => code,
+        None => match decoder.token()? {
+            Token::Unsigned(code) => code,
+            _ => return Err(ParseErrorKind::Expected("an integer as message type").at(start)),
+        },
     };
     let Ok(message_type) = MessageType::try_from(code) else {
         return Err(ParseErrorKind::UnknownType(code).at(start));
@@ -106,12 +110,24 @@ impl<'a> Elements<'a> {
         ParseErrorKind::Element { message_type: self.message_type, element, expected }.at(start)
     }
 
+    /// An unsigned integer, if one stands next.
+    #[inline]
+    fn unsigned(&mut self) -> Parsed<Option<u64>> {
+        if let Some(value) = self.decoder.usual_unsigned() {
+            return Ok(Some(value));
+        }
+        match self.decoder.token()? {
+            Token::Unsigned(value) => Ok(Some(value)),
+            _ => Ok(None),
+        }
+    }
+
     /// A request id: an integer on the wire, from 1 to 2^53.
     #[inline]
     fn request(&mut self) -> Parsed<RequestId> {
         let start = self.required()?;
-        match self.decoder.token()? {
-            Token::Unsigned(id @ 1..=ID_MAX) => Ok(RequestId(id)),
+        match self.unsigned()? {
+            Some(id @ 1..=ID_MAX) => Ok(RequestId(id)),
             _ => Err(self.wrong("Request", "an integer from 1 to 2^53", start)),
         }
     }
@@ -119,8 +135,8 @@ impl<'a> Elements<'a> {
     /// The request id of a message that also tells of revocations, where it is 0.
     fn request_or_0(&mut self) -> Parsed<RequestId> {
         let start = self.required()?;
-        match self.decoder.token()? {
-            Token::Unsigned(id @ 0..=ID_MAX) => Ok(RequestId(id)),
+        match self.unsigned()? {
+            Some(id @ 0..=ID_MAX) => Ok(RequestId(id)),
             _ => Err(self.wrong("Request", "an integer from 0 to 2^53", start)),
         }
     }
@@ -175,21 +191,29 @@ impl<'a> Elements<'a> {
             return Ok(payload);
         }
         let start = self.decoder.offset();
-        let kind = self.payload_kind(request)?;
+        let kind = if self.decoder.usual_list() { Kind::List } else { self.payload_kind(request)? };
         let bare = kind != Kind::List && self.is_bare(attributes)?;
-        if kind != Kind::List && !bare {
+        if !matches!(kind, Kind::List | Kind::Null) && !bare {
             return Err(self.wrong("Arguments", "a list", start));
         }
-        payload.args = self.skip_part(request)?;
+        payload.args = self.present_part(kind, request)?;
         if bare || !self.more()? {
             return Ok(payload);
         }
         let start = self.decoder.offset();
-        if self.payload_kind(request)? != Kind::Dict {
+        let kind = if self.decoder.usual_dict() { Kind::Dict } else { self.payload_kind(request)? };
+        if !matches!(kind, Kind::Dict | Kind::Null) {
             return Err(self.wrong("ArgumentsKw", "a dictionary", start));
         }
-        payload.kwargs = self.skip_part(request)?;
+        payload.kwargs = self.present_part(kind, request)?;
         Ok(payload)
+    }
+
+    /// One part of the payload. Null counts as absent: a widely used client writes it before `kwargs` without `args`.
+    #[inline]
+    fn present_part(&mut self, kind: Kind, request: RequestId) -> Parsed<&'a [u8]> {
+        let part = self.skip_part(request)?;
+        Ok(if kind == Kind::Null { &[] } else { part })
     }
 
     /// Is this the one opaque binary of a message with `enc_algo`? (JSON writes binary as a string.)

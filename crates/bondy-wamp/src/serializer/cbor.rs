@@ -452,11 +452,19 @@ fn integer(magnitude: u128, negative: bool) -> Token<'static> {
 }
 
 /// Appends a head: a major type and its argument.
-#[inline]
+#[inline(always)]
 pub(super) fn write_head(out: &mut Buffer, major: u8, argument: u64) {
+    if argument < 24 {
+        out.push(major | argument as u8);
+    } else {
+        write_wide_head(out, major, argument);
+    }
+}
+
+#[inline(never)]
+fn write_wide_head(out: &mut Buffer, major: u8, argument: u64) {
     match argument {
-        0..24 => out.push(major | argument as u8),
-        24..0x100 => out.extend_from_slice(&[major | 24, argument as u8]),
+        0..0x100 => out.extend_from_slice(&[major | 24, argument as u8]),
         0x100..0x1_0000 => write_sized(out, major | 25, &(argument as u16).to_be_bytes()),
         0x1_0000..0x1_0000_0000 => write_sized(out, major | 26, &(argument as u32).to_be_bytes()),
         _ => write_sized(out, major | 27, &argument.to_be_bytes()),

@@ -59,7 +59,7 @@ impl Token<'_> {
     pub(crate) fn is_binary(&self) -> bool {
         match self {
             Token::Binary(_) | Token::BinaryChunks(_) => true,
-            Token::Escaped(content) => json::binary_of_escaped(content, |_| ()).is_some(),
+            Token::Escaped(content) => json::binary_of_escaped(content).is_some(),
             _ => false,
         }
     }
@@ -139,6 +139,23 @@ impl<'a> Decoder<'a> {
     /// The serializer.
     pub fn serializer(&self) -> Serializer {
         self.serializer
+    }
+
+    /// All bytes, read or not.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What has not been read yet.
+    #[inline(always)]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// So many bytes have been read.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, len: usize) {
+        self.at += len;
     }
 
     /// How many bytes have been read.
@@ -340,23 +357,24 @@ impl<'a> Decoder<'a> {
     /// Reads a key, which may be any scalar except in JSON, and what separates it from the value.
     #[inline]
     fn key_token(&mut self) -> Result<Token<'a>, ParseError> {
-        self.key_token_of(self.serializer)
+        self.key_token_of(self.serializer).map(|(token, _)| token)
     }
 
-    /// The same where the compiler knows the serializer, which is this decoder's.
+    /// The same, with the end of the token, where the compiler knows the serializer, which is this decoder's.
     #[inline(always)]
-    pub(super) fn key_token_of(&mut self, serializer: Serializer) -> Result<Token<'a>, ParseError> {
+    pub(super) fn key_token_of(&mut self, serializer: Serializer) -> Result<(Token<'a>, usize), ParseError> {
         let start = self.at;
         let token = self.token_of(serializer)?;
+        let end = self.at;
         match token {
             Token::List(_) | Token::Dict(_) => {
                 return Err(ParseErrorKind::Malformed("a key must be text").at(start));
             }
             _ if serializer != Serializer::Json => {}
-            Token::Text(_) | Token::Escaped(_) => self.at = json::colon(self.bytes, self.at)?,
+            Token::Text(_) | Token::Escaped(_) => self.at = json::colon(self.bytes, end)?,
             _ => return Err(json::no_key(self.bytes.get(start), start)),
         }
-        Ok(token)
+        Ok((token, end))
     }
 
     #[inline]
@@ -464,7 +482,7 @@ impl<'a> Decoder<'a> {
             token @ (Token::Text(_) | Token::UncheckedText(_) | Token::TextChunks(_)) => {
                 Value::String(self.text_of(token, start)?.into_owned())
             }
-            token @ Token::Escaped(content) => match json::binary_of_escaped(content, <[u8]>::to_vec) {
+            token @ Token::Escaped(content) => match json::binary_of_escaped(content) {
                 Some(bytes) => Value::Binary(bytes),
                 None => Value::String(self.text_of(token, start)?.into_owned()),
             },

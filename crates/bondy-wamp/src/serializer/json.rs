@@ -1,5 +1,7 @@
 //! JSON (RFC 8259): scanning, skipping and writing. The bytes are known to be UTF-8.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -197,11 +199,10 @@ fn scan_hex(bytes: &[u8], at: usize) -> Result<u32, ParseError> {
 /// The first byte from `at` on that is a quote, a backslash or a control character; the length if there is none.
 #[inline(always)]
 fn find_special(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let (chunks, _) = rest.as_chunks::<8>();
     let mut at = from;
-    while at < from + SHORT_STRING_BYTES {
-        let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
-            return find_special_in_tail(bytes, at);
-        };
+    for chunk in chunks.iter().take(SHORT_STRING_BYTES / 8) {
         let special = special_bits(u64::from_le_bytes(*chunk));
         if special != 0 {
             return at + special.trailing_zeros() as usize / 8;
@@ -220,15 +221,6 @@ fn special_bits(word: u64) -> u64 {
     let is_backslash = backslash.wrapping_sub(LOW_BITS) & !backslash;
     let is_control = word.wrapping_sub(LOW_BITS * 0x20) & !word;
     (is_quote | is_backslash | is_control) & HIGH_BITS
-}
-
-fn find_special_in_tail(bytes: &[u8], at: usize) -> usize {
-    let tail = bytes.get(at..).unwrap_or_default();
-    at + tail.iter().position(|&byte| is_special(byte)).unwrap_or(tail.len())
-}
-
-fn is_special(byte: u8) -> bool {
-    byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
 /// The same by vector instructions, for long strings: two searches over bytes that are in the cache by then.
@@ -278,6 +270,12 @@ fn scan_fraction(bytes: &[u8], from: usize) -> Result<usize, ParseError> {
         }
     }
     Ok(at)
+}
+
+/// How many digits there are at the beginning.
+#[inline(always)]
+pub(super) fn digits(bytes: &[u8]) -> usize {
+    scan_digits(bytes, 0)
 }
 
 /// Where the digits end that begin at `at`. Byte by byte: numbers are short, and their ends are predicted well.
@@ -371,21 +369,23 @@ fn long_number(text: &str, is_float: bool) -> Token<'_> {
     Token::Float(text.parse().unwrap_or(f64::NAN))
 }
 
-/// Does this escaped content of a string stand for bytes? If so, calls `write` with them.
-///
-/// Text that begins with U+0000 and does not go on with correct base64 stays text.
-pub(super) fn binary_of_escaped<R>(content: &[u8], write: impl FnOnce(&[u8]) -> R) -> Option<R> {
+/// The base64, if this escaped content of a string is marked as binary.
+pub(super) fn base64_of_escaped(content: &[u8]) -> Option<Cow<'_, [u8]>> {
     let encoded = content.strip_prefix(BINARY_MARK.as_bytes())?;
+    if memchr::memchr(b'\\', encoded).is_none() {
+        return Some(Cow::Borrowed(encoded));
+    }
     // Some encoders escape the slash, which is a base64 character.
     let mut unescaped = Buffer::new();
-    let encoded = if encoded.contains(&b'\\') {
-        unescape(encoded, &mut unescaped);
-        unescaped.as_slice()
-    } else {
-        encoded
-    };
-    let decoded = BASE64.decode(encoded).ok()?;
-    Some(write(&decoded))
+    unescape(encoded, &mut unescaped);
+    Some(Cow::Owned(unescaped))
+}
+
+/// The bytes that this escaped content of a string stands for, if it does.
+///
+/// Text that begins with U+0000 and does not go on with correct base64 stays text.
+pub(super) fn binary_of_escaped(content: &[u8]) -> Option<Vec<u8>> {
+    BASE64.decode(base64_of_escaped(content)?).ok()
 }
 
 /// Appends the text that scanned escaped content stands for.
@@ -415,13 +415,42 @@ pub(super) fn unescaped_len(content: &[u8]) -> usize {
 /// Appends text as a string, quotes included.
 #[inline]
 pub(super) fn write_string(out: &mut Buffer, text: &[u8]) {
+    write_string_at(out, text, 0, text.len());
+}
+
+/// Appends the `len` bytes from `at` on as a string, quotes included.
+#[inline]
+pub(super) fn write_string_at(out: &mut Buffer, bytes: &[u8], at: usize, len: usize) {
     out.push(b'"');
-    write_string_content(out, text);
+    if len > SHORT_STRING_BYTES || !write_short(out, bytes.get(at..).unwrap_or_default(), len) {
+        write_string_content(out, &bytes[at..at + len]);
+    }
     out.push(b'"');
 }
 
+/// Appends the first `len` bytes, by eight bytes at a time that may reach beyond them; false, and nothing appended,
+/// if anything has to be escaped or there is not enough to read.
+#[inline(always)]
+fn write_short(out: &mut Buffer, bytes: &[u8], len: usize) -> bool {
+    let start = out.len();
+    let (chunks, _) = bytes.as_chunks::<8>();
+    let mut left = len;
+    for chunk in chunks {
+        if left == 0 {
+            break;
+        }
+        let special = special_bits(u64::from_le_bytes(*chunk));
+        if special != 0 && special.trailing_zeros() as usize / 8 < left {
+            break;
+        }
+        out.extend_from_slice(chunk);
+        left = left.saturating_sub(8);
+    }
+    out.truncate(if left == 0 { start + len } else { start });
+    left == 0
+}
+
 /// Appends text as a part of a string.
-#[inline]
 pub(super) fn write_string_content(out: &mut Buffer, text: &[u8]) {
     let mut rest = text;
     loop {

@@ -271,6 +271,8 @@ fn sized(first: u8, content: &[u8]) -> Token<'_> {
             if value < 0 { Token::Negative(!value as u64) } else { Token::Unsigned(value as u64) }
         }
         0xc4..=0xc6 => Token::Binary(content),
+        // What JavaScript's libraries write for undefined.
+        0xd4 if content == [0, 0] => Token::Null,
         // An extension becomes the binary of its data: the first byte is its type.
         _ => Token::Binary(&content[1..]),
     }

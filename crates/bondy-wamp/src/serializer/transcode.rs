@@ -81,7 +81,7 @@ fn copy(source: Serializer, item: &[u8], encoder: &mut Encoder<'_>) -> Result<()
                 depth += 1;
                 open = begin(encoder, len, dict, base);
             }
-            _ => write_scalar(encoder, token, decoder.offset())?,
+            _ => write_scalar(encoder, token, decoder.bytes(), decoder.offset())?,
         }
         loop {
             if depth == 0 {
@@ -95,8 +95,8 @@ fn copy(source: Serializer, item: &[u8], encoder: &mut Encoder<'_>) -> Result<()
             open = outer[depth];
         }
         if open.dict {
-            let token = decoder.key_token_of(source)?;
-            write_key(encoder, token, decoder.offset())?;
+            let (token, end) = decoder.key_token_of(source)?;
+            write_key(encoder, token, decoder.bytes(), end)?;
         }
     }
 }
@@ -121,9 +121,9 @@ fn begin(encoder: &mut Encoder<'_>, len: Option<usize>, dict: bool, base: usize)
     match len {
         Some(len) => {
             if dict {
-                encoder.begin_dict(len)
+                encoder.begin_dict(len);
             } else {
-                encoder.begin_list(len)
+                encoder.begin_list(len);
             }
             Open { items: len as u32, position: 0, dict, first: true }
         }
@@ -139,22 +139,28 @@ fn end(encoder: &mut Encoder<'_>, open: Open, base: usize) {
     if open.dict { encoder.end_dict() } else { encoder.end_list() }
 }
 
-/// Appends anything but a container. `end` is where the token ends, for errors.
+/// Appends anything but a container; `end` is where its token ends in `bytes`.
 #[inline(always)]
-fn write_scalar(encoder: &mut Encoder<'_>, token: Token<'_>, end: usize) -> Result<(), ParseError> {
+fn write_scalar(
+    encoder: &mut Encoder<'_>,
+    token: Token<'_>,
+    bytes: &[u8],
+    end: usize,
+) -> Result<(), ParseError> {
     match token {
         Token::Null => encoder.null(),
         Token::Bool(value) => encoder.bool(value),
         Token::Unsigned(value) => encoder.unsigned(value),
         Token::Negative(value) => encoder.integer(-1 - i128::from(value)),
         Token::Float(value) => encoder.float(value),
-        Token::Text(text) => encoder.string(text),
-        Token::UncheckedText(bytes) => encoder.string_bytes(check_utf8(bytes, end)?),
-        Token::Escaped(content) => {
-            if json::binary_of_escaped(content, |bytes| encoder.binary(bytes)).is_none() {
-                write_unescaped(encoder, content);
-            }
+        // The closing quote is a part of the token.
+        Token::Text(text) => encoder.string_at(bytes, end - 1 - text.len(), text.len()),
+        Token::UncheckedText(content) => {
+            let start = end - content.len();
+            text::check(bytes, start, content.len())?;
+            encoder.string_at(bytes, start, content.len());
         }
+        Token::Escaped(content) => write_escaped(encoder, content),
         Token::TextChunks(content) => write_text_chunks(encoder, content),
         Token::Binary(bytes) => encoder.binary(bytes),
         Token::BinaryChunks(content) => write_binary_chunks(encoder, content),
@@ -163,22 +169,21 @@ fn write_scalar(encoder: &mut Encoder<'_>, token: Token<'_>, end: usize) -> Resu
     Ok(())
 }
 
-#[inline]
-fn check_utf8(bytes: &[u8], end: usize) -> Result<&[u8], ParseError> {
-    if text::is_utf8(bytes) {
-        return Ok(bytes);
-    }
-    Err(ParseErrorKind::InvalidUtf8.at(end - bytes.len() + text::invalid_utf8_offset(bytes)))
-}
-
 /// Appends a key. Keys other than text stay what they are, except in JSON.
 #[inline(always)]
-fn write_key(encoder: &mut Encoder<'_>, token: Token<'_>, end: usize) -> Result<(), ParseError> {
+fn write_key(
+    encoder: &mut Encoder<'_>,
+    token: Token<'_>,
+    bytes: &[u8],
+    end: usize,
+) -> Result<(), ParseError> {
     match token {
         Token::Escaped(content) => write_unescaped(encoder, content),
-        Token::Text(_) | Token::UncheckedText(_) | Token::TextChunks(_) => write_scalar(encoder, token, end)?,
+        Token::Text(_) | Token::UncheckedText(_) | Token::TextChunks(_) => {
+            write_scalar(encoder, token, bytes, end)?;
+        }
         _ if encoder.serializer() == Serializer::Json => key_text(token, |text| encoder.string(text)),
-        _ => write_scalar(encoder, token, end)?,
+        _ => write_scalar(encoder, token, bytes, end)?,
     }
     encoder.end_key();
     Ok(())
@@ -207,7 +212,34 @@ pub(super) fn key_text<R>(token: Token<'_>, write: impl FnOnce(&str) -> R) -> R 
     }
 }
 
-/// Appends the content of a JSON string with escapes.
+/// Appends the content of a JSON string with escapes, which may stand for bytes.
+fn write_escaped(encoder: &mut Encoder<'_>, content: &[u8]) {
+    match json::base64_of_escaped(content) {
+        Some(base64) if write_base64(encoder, &base64) => {}
+        _ => write_unescaped(encoder, content),
+    }
+}
+
+/// Appends the bytes of which this is the base64; false, and nothing appended, if it is not base64.
+fn write_base64(encoder: &mut Encoder<'_>, base64: &[u8]) -> bool {
+    let start = encoder.len();
+    let serializer = encoder.serializer();
+    let padding = base64.iter().rev().take_while(|&&byte| byte == b'=').count();
+    let len = (base64.len() / 4 * 3).saturating_sub(padding);
+    let out = encoder.out();
+    match serializer {
+        Serializer::Json => return false,
+        Serializer::MessagePack => msgpack::write_binary_head(out, len),
+        Serializer::Cbor => cbor::write_head(out, cbor::BYTES, len as u64),
+    }
+    let begin = out.len();
+    out.resize(begin + base64.len() / 4 * 3, 0);
+    let decoded = BASE64.decode_slice(base64, &mut out[begin..]) == Ok(len);
+    out.truncate(if decoded { begin + len } else { start });
+    decoded
+}
+
+/// Appends the content of a JSON string with escapes, as text.
 fn write_unescaped(encoder: &mut Encoder<'_>, content: &[u8]) {
     let len = json::unescaped_len(content);
     match encoder.serializer() {

@@ -17,7 +17,7 @@ use bondy_wamp::uri::MatchPolicy;
 use bondy_wamp::value::Value;
 
 /// Every message in every shape, with payloads in this serializer.
-pub fn messages(serializer: Serializer) -> Vec<Message<'static>> {
+pub(crate) fn messages(serializer: Serializer) -> Vec<Message<'static>> {
     let mut messages = plain(serializer);
     messages.extend(full(serializer));
     messages.extend(legacy_and_one_sided(serializer));

@@ -96,13 +96,19 @@ fn say(message: &Value) {
 fn encode(value: &Value) -> Value {
     match value {
         Value::Array(list) => list.iter().map(encode).collect(),
-        Value::Object(map) => Value::Object(map.iter().map(|(key, inner)| (key.clone(), encode(inner))).collect()),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, inner)| (key.clone(), encode(inner))).collect())
+        }
         Value::Number(number) if number.is_f64() => {
             json!({ "$float": format!("{:?}", number.as_f64().unwrap_or(f64::NAN)) })
         }
         Value::Number(number) => {
             let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)).unwrap_or(0);
-            if magnitude > SAFE_INTEGER_MAX { json!({ "$integer": number.to_string() }) } else { value.clone() }
+            if magnitude > SAFE_INTEGER_MAX {
+                json!({ "$integer": number.to_string() })
+            } else {
+                value.clone()
+            }
         }
         Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
     }
@@ -155,7 +161,10 @@ fn fields(payload: Payload) -> Value {
 impl Peer {
     fn session(&self, command: &Value) -> Result<Session, Failure> {
         let sessions = self.sessions.lock().map_err(|_| Failure::Other("poisoned".to_owned()))?;
-        sessions.get(&text(command, "session")).cloned().ok_or_else(|| Failure::Other("no such session".to_owned()))
+        sessions
+            .get(&text(command, "session"))
+            .cloned()
+            .ok_or_else(|| Failure::Other("no such session".to_owned()))
     }
 
     fn keep(&self, id: WampId) -> Value {
@@ -204,7 +213,10 @@ impl Peer {
                 let session = self.session(command)?;
                 let topic = text(command, "topic");
                 let publication = session.read().await.publish(topic, args, kwargs, acknowledge).await?;
-                Ok(publication.map_or_else(|| json!({}), |id| json!({ "publication": encode(&json!(u64::from(std::num::NonZeroU64::from(id)))) })))
+                Ok(publication.map_or_else(
+                    || json!({}),
+                    |id| json!({ "publication": encode(&json!(u64::from(std::num::NonZeroU64::from(id)))) }),
+                ))
             }
             "release" => {
                 self.release.notify_waiters();
@@ -215,7 +227,8 @@ impl Peer {
     }
 
     async fn join(self: &Arc<Self>, command: &Value) -> Result<Value, Failure> {
-        let serializer = if command["serializer"] == "json" { SerializerType::Json } else { SerializerType::MsgPack };
+        let serializer =
+            if command["serializer"] == "json" { SerializerType::Json } else { SerializerType::MsgPack };
         let config = ClientConfig::default().set_serializers(vec![serializer]);
         let (mut client, (events, procedures)) = Client::connect(text(command, "url"), Some(config)).await?;
         let name = text(command, "session");
@@ -249,7 +262,12 @@ impl Peer {
         Ok(json!({ "registration": self.keep(id) }))
     }
 
-    async fn behave(&self, command: &Value, args: Option<WampArgs>, kwargs: Option<WampKwArgs>) -> Result<Payload, WampError> {
+    async fn behave(
+        &self,
+        command: &Value,
+        args: Option<WampArgs>,
+        kwargs: Option<WampKwArgs>,
+    ) -> Result<Payload, WampError> {
         let behaviour = &command["behaviour"];
         let answer = |value: Value| Ok((Some(vec![value]), None));
         match behaviour["kind"].as_str().unwrap_or_default() {
@@ -260,7 +278,9 @@ impl Peer {
             "progress" => answer(behaviour["count"].clone()),
             "slow" => {
                 let released = self.release.notified();
-                say(&json!({ "event": "invoked", "session": command["session"], "procedure": command["procedure"] }));
+                say(
+                    &json!({ "event": "invoked", "session": command["session"], "procedure": command["procedure"] }),
+                );
                 released.await;
                 answer(json!("late"))
             }
@@ -302,14 +322,17 @@ async fn answer(peer: Arc<Peer>, command: Value) {
     let id = &command["id"];
     match peer.run(&command).await {
         Ok(fields) => say(&json!({ "id": id, "ok": fields })),
-        Err(Failure::Wamp(uri)) => say(&json!({ "id": id, "error": { "uri": uri, "args": [], "kwargs": {} } })),
+        Err(Failure::Wamp(uri)) => {
+            say(&json!({ "id": id, "error": { "uri": uri, "args": [], "kwargs": {} } }))
+        }
         Err(Failure::Other(problem)) => say(&json!({ "id": id, "failure": problem })),
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let peer = Arc::new(Peer { sessions: Mutex::default(), handles: Mutex::default(), release: Notify::new() });
+    let peer =
+        Arc::new(Peer { sessions: Mutex::default(), handles: Mutex::default(), release: Notify::new() });
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let local = tokio::task::LocalSet::new();
     local

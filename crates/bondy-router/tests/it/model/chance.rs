@@ -18,7 +18,7 @@ use super::action::{Action, Profile};
 use super::reference::{BIG_BYTES_MIN, Invocation, OUTBOX_BYTES_MAX, Peer, Policy, Reference};
 
 /// A stalled client reads again once so many messages wait for it.
-const QUEUE_MAX: usize = 40;
+const WAITING_MAX: u32 = 40;
 
 const TOPICS: [&str; 12] =
     ["a", "b", "a.b", "a.c", "b.a", "a.b.c", "a.b.a", "a.c.c", "b.b.c", "b.a.a", "a.b.c.d", "b"];
@@ -105,7 +105,7 @@ impl<'r> Chance<'r> {
 
     /// What happens next.
     pub(super) fn action(mut self) -> Action {
-        if let Some(peer) = self.reference.peers.iter().find(|peer| peer.queue.len() > QUEUE_MAX) {
+        if let Some(peer) = self.reference.peers.iter().find(|peer| peer.waiting > WAITING_MAX) {
             return Action::Resume(peer.id);
         }
         if self.reference.peers.len() < 3 || (self.reference.peers.len() < 8 && self.one_in(12)) {
@@ -114,12 +114,12 @@ impl<'r> Chance<'r> {
         let peers = &self.reference.peers;
         let from = &peers[self.rng.usize(..peers.len())];
         match self.rng.u32(..1000) {
-            0..8 => Action::Lose(from.id),
-            8..16 => self.departure(from),
-            16..24 => self.violation(from),
-            24..32 => self.malformed(from),
-            32..80 => Action::Wait(self.rng.u64(1..40)),
-            80..110 => self.stall_or_resume(from),
+            0..4 => Action::Lose(from.id),
+            4..8 => self.departure(from),
+            8..12 => self.violation(from),
+            12..20 => self.malformed(from),
+            20..70 => Action::Wait(self.rng.u64(1..40)),
+            70..110 => self.stall_or_resume(from),
             110..210 => self.subscription(from),
             210..350 => self.publication(from),
             350..450 => self.registration(from),
@@ -179,7 +179,7 @@ impl<'r> Chance<'r> {
     /// Mostly the next in sequence; else one used before, or a large one.
     fn request(&mut self, from: &Peer) -> u64 {
         if from.profile.is_strict {
-            return if self.one_in(60) { from.in_sequence + 2 } else { from.in_sequence + 1 };
+            return if self.one_in(300) { from.in_sequence + 2 } else { from.in_sequence + 1 };
         }
         match self.rng.u8(..40) {
             0 => self.rng.u64(1..=from.highest_request.max(1)),
@@ -250,7 +250,7 @@ impl<'r> Chance<'r> {
         if self.one_in(3) {
             self.receivers(&mut options);
         }
-        self.attributes(&mut options);
+        self.attributes(from.profile.features.has(Feature::PublisherPassthru), &mut options);
         let topic = self.topic();
         let payload = self.payload();
         let head = [16.into(), request.into(), dict(options), topic.into()];
@@ -323,7 +323,7 @@ impl<'r> Chance<'r> {
             let key = self.rng.u64(..3);
             options.push(("rkey".to_owned(), if key == 0 { "zero".into() } else { key.into() }));
         }
-        self.attributes(&mut options);
+        self.attributes(from.profile.features.has(Feature::CallerPassthru), &mut options);
         let procedure = self.procedure();
         let payload = self.payload();
         let head = [48.into(), request.into(), dict(options), procedure.as_str().into()];
@@ -355,7 +355,7 @@ impl<'r> Chance<'r> {
         let call = open[self.rng.usize(..open.len())];
         let mut options = Vec::new();
         self.flag(&mut options, "progress", 2);
-        self.attributes(&mut options);
+        self.attributes(false, &mut options);
         let procedure = self.procedure();
         let payload = self.payload();
         let head = [48.into(), call.request.into(), dict(options), procedure.as_str().into()];
@@ -385,7 +385,7 @@ impl<'r> Chance<'r> {
         let (from, id) = if invocations.is_empty() || self.one_in(30) {
             let max = from.last_invocation;
             let is_never_made = max == 0 || self.one_in(20);
-            if is_never_made && !self.one_in(4) {
+            if is_never_made && !self.one_in(10) {
                 return self.publication(from);
             }
             (from, if is_never_made { max + 1 + self.rng.u64(..2) } else { self.rng.u64(1..=max) })
@@ -409,12 +409,12 @@ impl<'r> Chance<'r> {
             15..19 => Some("wamp.error.unavailable"),
             _ => Some(self.pick(&["a..b", "", "a b", "a.b"])),
         };
-        self.attributes(&mut options);
+        self.attributes(from.profile.features.has(Feature::CalleePassthru), &mut options);
         let payload = self.payload();
         let head = match error {
             None => vec![70.into(), id.into(), dict(options)],
             Some(error) => {
-                let kind = if self.one_in(200) { 48 } else { 68 };
+                let kind = if self.one_in(600) { 48 } else { 68 };
                 vec![8.into(), kind.into(), id.into(), dict(options), error.into()]
             }
         };

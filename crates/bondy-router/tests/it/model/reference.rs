@@ -44,9 +44,9 @@ pub(super) struct Peer {
     /// The latest invocation that was made to it.
     pub(super) last_invocation: u64,
     pub(super) is_stalled: bool,
-    /// What waits while it is stalled.
-    pub(super) queue: Vec<Value>,
-    /// How many big messages are queued, or have been sent since the action began.
+    /// How many messages wait because it is stalled, or have been sent since the action began.
+    pub(super) waiting: u32,
+    /// How many of them are big.
     bigs: u32,
     ended_inputs: Vec<u64>,
     detached_testaments: Vec<Value>,
@@ -225,11 +225,13 @@ impl Reference {
             Action::SendMalformed { from, code, request, .. } => self.malformed(*from, *code, *request),
             Action::Wait(ms) => self.wait(now_ns + ms * 1_000_000),
             Action::Stall(id) => self.peer_mut(*id).is_stalled = true,
-            Action::Resume(id) => self.resume(*id),
+            Action::Resume(id) => self.peer_mut(*id).is_stalled = false,
             Action::ShutDown => self.shut_down(),
         }
         self.expire();
-        self.peers.iter_mut().filter(|peer| !peer.is_stalled).for_each(|peer| peer.bigs = 0);
+        for peer in self.peers.iter_mut().filter(|peer| !peer.is_stalled) {
+            (peer.waiting, peer.bigs) = (0, 0);
+        }
         self.seen.clear();
         std::mem::take(&mut self.out)
     }
@@ -295,12 +297,9 @@ impl Reference {
     /// Whatever the limits; to a session that has ended, nothing.
     fn send(&mut self, to: u64, message: Value) {
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == to) else { return };
+        peer.waiting += 1;
         peer.bigs += u32::from(is_big(&message));
-        if peer.is_stalled {
-            peer.queue.push(message);
-        } else {
-            self.out.entry(to).or_default().push(message);
-        }
+        self.out.entry(to).or_default().push(message);
     }
 
     /// Does the outbox take another message? Its largest frame does not count.
@@ -311,15 +310,6 @@ impl Reference {
     fn is_too_large(&self, to: u64, message: &Value) -> bool {
         let max = self.peer(to).map_or(0, |peer| peer.profile.message_bytes_max as usize);
         max < BIG_BYTES_MIN && is_big(message)
-    }
-
-    fn resume(&mut self, id: u64) {
-        let peer = self.peer_mut(id);
-        peer.is_stalled = false;
-        let queue = std::mem::take(&mut peer.queue);
-        if !queue.is_empty() {
-            self.out.insert(id, queue);
-        }
     }
 
     /// In strict sessions requests count up; false if the session had to end.

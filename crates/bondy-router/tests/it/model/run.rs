@@ -1,5 +1,6 @@
 //! One run: a list of operations against the router and the reference, and how a failing list is made short.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -34,7 +35,7 @@ impl Failure {
 }
 
 /// Runs so many operations from a seed.
-pub(super) fn run(seed: u64, count: usize) -> Result<(), Failure> {
+pub(super) fn run(seed: u64, count: usize) -> Result<Sightings, Failure> {
     run_operations(seed, &operations(seed, count))
 }
 
@@ -61,7 +62,7 @@ pub(super) fn shrink(seed: u64, count: usize, failure: &Failure) -> Failure {
                     kept = fewer;
                     best = failure;
                 }
-                Ok(()) => start += chunk,
+                Ok(_) => start += chunk,
             }
         }
         chunk /= 2;
@@ -74,7 +75,7 @@ fn operations(seed: u64, count: usize) -> Vec<u64> {
     (0..count).map(|_| rng.u64(..)).collect()
 }
 
-fn run_operations(seed: u64, operations: &[u64]) -> Result<(), Failure> {
+fn run_operations(seed: u64, operations: &[u64]) -> Result<Sightings, Failure> {
     let mut run = Run::new(seed);
     let is_shut_down = seed.is_multiple_of(3);
     for operation in operations {
@@ -92,11 +93,15 @@ fn run_operations(seed: u64, operations: &[u64]) -> Result<(), Failure> {
     if left != nothing {
         return Err(run.failure(format!("left behind: {left:?}")));
     }
-    Ok(())
+    Ok(run.sightings)
 }
+
+/// How often messages of a kind were received.
+pub(super) type Sightings = BTreeMap<String, u64>;
 
 struct Run {
     world: World,
+    sightings: Sightings,
     reference: Reference,
     bindings: Bindings,
     now_ns: u64,
@@ -108,6 +113,7 @@ impl Run {
         let rules = chance::realm(&mut Rng::with_seed(seed));
         Self {
             world: World::new(rules.clone(), seed),
+            sightings: Sightings::new(),
             reference: Reference::new(rules),
             bindings: Bindings::default(),
             now_ns: 1,
@@ -126,6 +132,7 @@ impl Run {
             Err(_) => return Err(self.failure("the router panicked".to_owned())),
         };
         self.note_request(action);
+        seen.values().flatten().for_each(|message| count(message, &mut self.sightings));
         let expected = self.reference.apply(self.now_ns, action, &seen, joined);
         if let Action::Wait(ms) = action {
             self.now_ns += ms * 1_000_000;
@@ -166,9 +173,25 @@ impl Run {
     }
 }
 
+/// Counts a message by its type, by its error or reason, and by each of its details.
+fn count(message: &Value, sightings: &mut Sightings) {
+    let Some([code, items @ ..]) = message.as_list() else { return };
+    let code = code.as_u64().unwrap_or(0);
+    let mut note = |what: &str| *sightings.entry(format!("{code} {what}")).or_default() += 1;
+    note("");
+    for item in items.iter().take(4) {
+        match item {
+            Value::String(text) => note(text),
+            Value::Dict(details) => details.keys().for_each(|key| note(key)),
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => {}
+            Value::Binary(_) | Value::List(_) => break,
+        }
+    }
+}
+
 fn difference(bindings: &mut Bindings, expected: &Outputs, seen: &Outputs) -> Option<String> {
     let mut text = String::new();
-    let sessions: std::collections::BTreeSet<u64> = expected.keys().chain(seen.keys()).copied().collect();
+    let sessions: BTreeSet<u64> = expected.keys().chain(seen.keys()).copied().collect();
     for session in sessions {
         let (expected, seen) = (expected.get(&session), seen.get(&session));
         let (expected, seen) = (expected.map_or(&[][..], Vec::as_slice), seen.map_or(&[][..], Vec::as_slice));

@@ -11,6 +11,7 @@ use bondy_router::realm::{Farewell, Flow, Inspection, Realm};
 use bondy_router::session::{MEMORY_FRAMING, Session, SessionConfig, SessionIdentity};
 use bondy_router::timer::Timers;
 use bondy_router::turn::{Now, Turn};
+use bondy_wamp::buffer::BufferPool;
 use bondy_wamp::message;
 use bondy_wamp::outbox::{Budget, Outbox, OutboxLimits};
 use bondy_wamp::value::Value;
@@ -50,6 +51,33 @@ impl Link for MemoryLink {
 struct Client {
     session: Arc<Session>,
     link: Arc<MemoryLink>,
+    /// What waits for a stalled client: seen already, not written yet.
+    waiting: Vec<u8>,
+}
+
+impl Client {
+    fn is_stalled(&self) -> bool {
+        self.link.is_stalled.load(Ordering::Relaxed)
+    }
+
+    /// What was appended since the last look, written or not.
+    fn take_new(&mut self, pool: &mut BufferPool) -> Result<Vec<u8>, String> {
+        let written = std::mem::take(&mut *self.link.written.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut bytes = written;
+        if self.is_stalled() {
+            self.session.flush_as_owner(pool, |slices| {
+                slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+                Err(io::ErrorKind::WouldBlock.into())
+            });
+            self.waiting.clone_from(&bytes);
+        }
+        let is_whole = !self.is_stalled() || bytes.len() == self.session.lock().outbox.pending_bytes();
+        match bytes.strip_prefix(&waiting[..]) {
+            Some(new) if is_whole => Ok(new.to_vec()),
+            _ => Err(format!("bytes for session {} were lost or changed", self.session.id())),
+        }
+    }
 }
 
 /// The router, its clients and its clock.
@@ -151,7 +179,7 @@ impl World {
         };
         if let Ok(session) = self.realm.join(config, "model", &mut self.turn) {
             self.joined = Some(session.id().0);
-            self.clients.insert(session.id().0, Client { session, link });
+            self.clients.insert(session.id().0, Client { session, link, waiting: Vec::new() });
         }
     }
 
@@ -215,16 +243,15 @@ impl World {
         self.turn.congested.clear();
         self.turn.slow.clear();
         let mut outputs = Outputs::new();
-        for (id, client) in &self.clients {
-            let written =
-                std::mem::take(&mut *client.link.written.lock().unwrap_or_else(PoisonError::into_inner));
-            let messages = messages(&client.session, &written)?;
+        for (id, client) in &mut self.clients {
+            let pending_bytes = client.session.lock().outbox.pending_bytes();
+            if pending_bytes > 0 && !client.is_stalled() {
+                return Err(format!("{pending_bytes} bytes for session {id} wait, and nobody was told"));
+            }
+            let new = client.take_new(&mut self.turn.pool)?;
+            let messages = messages(&client.session, &new)?;
             if !messages.is_empty() {
                 outputs.insert(*id, messages);
-            }
-            let pending_bytes = client.session.lock().outbox.pending_bytes();
-            if pending_bytes > 0 && !client.link.is_stalled.load(Ordering::Relaxed) {
-                return Err(format!("{pending_bytes} bytes for session {id} wait, and nobody was told"));
             }
         }
         self.clients.retain(|_, client| !client.session.is_closed());
@@ -233,7 +260,7 @@ impl World {
 
     fn resume_unless_stalled(&mut self, session: &Session) -> Result<(), String> {
         let id = session.id().0;
-        if self.client(id)?.link.is_stalled.load(Ordering::Relaxed) { Ok(()) } else { self.resume(id) }
+        if self.client(id)?.is_stalled() { Ok(()) } else { self.resume(id) }
     }
 }
 

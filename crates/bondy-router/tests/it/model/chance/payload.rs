@@ -9,7 +9,7 @@ use super::{Action, BIG_BYTES_MIN, Chance, Peer, dict, list};
 impl Chance<'_> {
     /// Nothing, args, or args and kwargs.
     pub(super) fn payload(&mut self) -> Vec<Value> {
-        if self.one_in(60) {
+        if self.one_in(30) {
             let big = Value::String("B".repeat(BIG_BYTES_MIN));
             return vec![Value::List(vec![big])];
         }
@@ -65,14 +65,14 @@ impl Chance<'_> {
     }
 
     /// Entries that are passed on, and some that are not.
-    pub(super) fn attributes(&mut self, options: &mut Vec<(String, Value)>) {
+    pub(super) fn attributes(&mut self, may_pass_through: bool, options: &mut Vec<(String, Value)>) {
         if self.one_in(8) {
             options.push(("_tag".to_owned(), self.value(1)));
         }
         if self.one_in(20) {
             options.push(("x_trace".to_owned(), self.value(2)));
         }
-        if self.one_in(40) {
+        if self.one_in(if may_pass_through { 20 } else { 400 }) {
             options.push(("ppt_scheme".to_owned(), "x_app".into()));
             options.push(("ppt_serializer".to_owned(), "cbor".into()));
         }

@@ -64,15 +64,16 @@ impl Reference {
     fn answer_meta(&mut self, serial: u64, values: Vec<Value>) {
         let call = self.call_mut(serial).expect("it is pending");
         let (caller, request) = (call.caller, call.request);
-        if !self.has_room(caller) {
-            return self.end_call(serial, "wamp.error.payload_size_exceeded");
-        }
-        self.take_call(serial);
         let mut result = vec![50.into(), request.into(), empty()];
         if !values.is_empty() {
             result.push(Value::List(values));
         }
-        self.send(caller, Value::List(result));
+        let result = Value::List(result);
+        if !self.has_room(caller) || self.is_too_large(caller, &result) {
+            return self.end_call(serial, "wamp.error.payload_size_exceeded");
+        }
+        self.take_call(serial);
+        self.send(caller, result);
     }
 
     fn meta_procedure(

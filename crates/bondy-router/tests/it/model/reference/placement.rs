@@ -112,18 +112,10 @@ impl Reference {
             let Some([kind, _, registration, ..]) = message.as_list() else { return false };
             number(kind) == 68 && number(registration) == id
         };
-        // A stalled callee's invocation cannot be seen; it is looked for among the others first.
         let sent_to = self.seen.iter().find(|(_, messages)| messages.iter().any(is_for)).map(|(to, _)| *to);
-        let by_sight = willing.iter().find(|member| Some(member.session) == sent_to);
-        let chosen =
-            by_sight.or_else(|| willing.iter().find(|member| self.is_stalled(member))).unwrap_or(first);
-        let chosen = chosen.clone();
+        let chosen = willing.iter().find(|member| Some(member.session) == sent_to).unwrap_or(first).clone();
         self.check_choice(id, work, willing, &chosen);
         Some(chosen)
-    }
-
-    fn is_stalled(&self, member: &Member) -> bool {
-        self.peer(member.session).is_some_and(|peer| peer.is_stalled)
     }
 
     fn check_choice(&mut self, id: u64, work: &Work, willing: &[Member], chosen: &Member) {

@@ -32,7 +32,7 @@ impl Reference {
             in_sequence: 0,
             last_invocation: 0,
             is_stalled: false,
-            queue: Vec::new(),
+            waiting: 0,
             bigs: 0,
             ended_inputs: Vec::new(),
             detached_testaments: Vec::new(),

@@ -1,0 +1,494 @@
+//! Malformed bytes on every transport: the offender is closed with a reason, and nobody else notices.
+
+use std::io::{Read, Write};
+
+use bondy_transport::websocket::frame::Opcode;
+use bondy_wamp::serializer::Serializer;
+use serde_json::{Value, json};
+
+use crate::authority::Authority;
+use crate::node::{Folder, REALM, Setup, TestNode, Witness};
+use crate::peer::{self, ABORT, Dial, Peer, until_end};
+
+/// Random connections of each kind. More of them find nothing else: the parsers have their fuzzers.
+const ROUNDS: u64 = 40;
+
+/// A node with every transport, how to reach it, and a healthy session.
+struct Scene {
+    node: TestNode,
+    dials: Vec<Dial>,
+    witness: Witness,
+    _folder: Folder,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (authority, folder) = (Authority::new(), Folder::new());
+        let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
+        authority.issue(&cert, &key);
+        let tls = format!(
+            "serve: [rawsocket, websocket, http], tls: {{cert: '{}', key: '{}'}}",
+            cert.display(),
+            key.display()
+        );
+        let node = Setup::new()
+            .listener("all", "serve: [rawsocket, websocket, http]")
+            .listener("proxied", "serve: [rawsocket, websocket], proxy_protocol: true")
+            .unix("local", "serve: [rawsocket, websocket]")
+            .listener("tls", &tls)
+            .start();
+        let client = authority.client();
+        let dials = Serializer::ALL.into_iter().flat_map(|serializer| {
+            let dials = [
+                node.rawsocket("all"),
+                node.websocket("all"),
+                Dial { batched: true, ..node.websocket("all") },
+                node.rawsocket("local"),
+                node.websocket("local"),
+                node.rawsocket("tls").tls(&client),
+                node.websocket("tls").tls(&client),
+            ];
+            dials.map(|dial| dial.serializer(serializer))
+        });
+        let dials = dials.collect();
+        let witness = Witness::join(&node.rawsocket("all"));
+        Self { node, dials, witness, _folder: folder }
+    }
+
+    /// The witness is well, and nothing of the others is left.
+    #[track_caller]
+    fn conclude(mut self) {
+        self.witness.check();
+        self.node.wait_for_metric("bondy_sessions", |sessions| sessions == 1.0);
+        // The witness, and the request that asks.
+        self.node.wait_for_metric("bondy_connections", |connections| connections == 2.0);
+        self.witness.check();
+    }
+}
+
+fn random_bytes(random: &mut fastrand::Rng) -> Vec<u8> {
+    let length = random.usize(1..600);
+    (0..length).map(|_| random.u8(..)).collect()
+}
+
+#[test]
+fn random_bytes_in_place_of_a_handshake_end_the_connection() {
+    let scene = Scene::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    let addresses: Vec<String> =
+        ["all", "proxied", "local", "tls"].iter().map(|name| scene.node.address(name)).collect();
+    for round in 0..ROUNDS {
+        for address in &addresses {
+            let mut stream = Dial::rawsocket(address).try_connect().expect("a connection");
+            let mut bytes = random_bytes(&mut random);
+            // Begin as one of the protocols now and then.
+            let beginnings: [&[u8]; 6] =
+                [b"", b"\x7f", b"GET /ws HTTP/1.1\r\n", b"\x16\x03\x01", b"PROXY TCP4 ", b"\r\n\r\n\0\r\nQUIT\n"];
+            bytes.splice(0..0, beginnings[(round % 6) as usize].iter().copied());
+            let _ = stream.write_all(&bytes);
+            stream.end();
+            let mut answer = Vec::new();
+            // A reset is as good an end as any other.
+            let _ = stream.read_to_end(&mut answer);
+        }
+    }
+    scene.conclude();
+}
+
+#[test]
+fn random_bytes_behind_a_handshake_end_the_connection() {
+    let scene = Scene::new();
+    let mut random = fastrand::Rng::with_seed(2);
+    for dial in &scene.dials {
+        for _ in 0..ROUNDS / 8 {
+            let mut wire = dial.open();
+            wire.send_bytes(&random_bytes(&mut random));
+            wire.stream.end();
+            until_end(&mut wire);
+        }
+    }
+    scene.conclude();
+}
+
+#[test]
+fn random_bytes_within_a_session_end_it() {
+    let scene = Scene::new();
+    let mut random = fastrand::Rng::with_seed(3);
+    for dial in &scene.dials {
+        for _ in 0..ROUNDS / 8 {
+            let mut peer = dial.join(REALM);
+            peer.wire.send_bytes(&random_bytes(&mut random));
+            peer.wire.stream.end();
+            peer.until_end();
+        }
+    }
+    scene.conclude();
+}
+
+#[test]
+fn well_framed_garbage_ends_the_session_with_a_reason() {
+    let scene = Scene::new();
+    let mut random = fastrand::Rng::with_seed(4);
+    for dial in &scene.dials {
+        for _ in 0..ROUNDS / 8 {
+            let mut peer = dial.join(REALM);
+            // 0xC1 is no MessagePack, 0xFF no JSON and no CBOR: whatever follows, this is no message.
+            let mut garbage = random_bytes(&mut random);
+            garbage[0] = if dial.serializer == Serializer::MessagePack { 0xc1 } else { 0xff };
+            peer.wire.send(&garbage);
+            let (messages, code) = peer.until_end();
+            let is_told = messages.last().is_some_and(|last| last[0] == ABORT) || code == Some(1007);
+            assert!(is_told, "{messages:?} {code:?}");
+        }
+    }
+    scene.conclude();
+}
+
+#[test]
+fn a_session_cut_off_at_any_byte_leaves_nothing_behind() {
+    let scene = Scene::new();
+    for dial in &scene.dials {
+        let mut wire = dial.open();
+        let dialogue = [
+            peer::hello(REALM),
+            json!([64, 1, {}, "com.example.cut"]),
+            json!([32, 2, {}, "com.example.cut"]),
+            json!([48, 3, {}, "com.example.cut", ["a"]]),
+        ];
+        let bytes: Vec<u8> =
+            dialogue.iter().flat_map(|message| wire.frame(&peer::encode(dial.serializer, message))).collect();
+        for end in (0..bytes.len()).step_by(23) {
+            let mut wire = dial.open();
+            wire.send_bytes(&bytes[..end]);
+            wire.stream.end();
+            until_end(&mut wire);
+        }
+    }
+    scene.conclude();
+}
+
+/// Sends bytes within a session; what the peer is told.
+#[track_caller]
+fn sentenced(dial: &Dial, bytes: &[u8]) -> (Vec<Value>, Option<u16>) {
+    let mut peer = dial.join(REALM);
+    peer.wire.send_bytes(bytes);
+    peer.until_end()
+}
+
+#[test]
+fn frames_that_break_the_websocket_protocol_close_with_1002() {
+    let mut scene = Scene::new();
+    let dial = scene.node.websocket("all");
+    let reserved = [3, 4, 5, 6, 7, 0xb, 0xc, 0xd, 0xe, 0xf];
+    let mut cases: Vec<Vec<u8>> =
+        reserved.iter().map(|opcode| vec![0x80 | opcode, 0x80, 1, 2, 3, 4]).collect();
+    cases.extend([
+        // Reserved bits, without an extension that gives them a meaning.
+        vec![0xc1, 0x80, 1, 2, 3, 4],
+        vec![0xa1, 0x80, 1, 2, 3, 4],
+        vec![0x91, 0x80, 1, 2, 3, 4],
+        // Not masked.
+        vec![0x81, 0x02, b'[', b']'],
+        // A control frame in fragments, and one that is too long.
+        vec![0x09, 0x80, 1, 2, 3, 4],
+        vec![0x89, 0xfe, 0, 126, 1, 2, 3, 4],
+        // The continuation of nothing.
+        vec![0x80, 0x80, 1, 2, 3, 4],
+        // A length that is not in its shortest form, and one beyond all bounds.
+        vec![0x81, 0xfe, 0, 5, 1, 2, 3, 4],
+        vec![0x81, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
+        // A close frame with half a code, and with one that must not be sent.
+        vec![0x88, 0x81, 0, 0, 0, 0, 3],
+        vec![0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed],
+    ]);
+    for bytes in cases {
+        let (_, code) = sentenced(&dial, &bytes);
+        assert_eq!(code, Some(1002), "{bytes:02x?}");
+    }
+    let empty_batch = [0x81, 0x80, 1, 2, 3, 4];
+    assert_eq!(sentenced(&Dial { batched: true, ..dial }, &empty_batch).1, Some(1002));
+    scene.witness.check();
+}
+
+#[test]
+fn frames_that_break_the_rawsocket_protocol_end_the_session_with_a_reason() {
+    let mut scene = Scene::new();
+    for dial in [scene.node.rawsocket("all"), scene.node.rawsocket("local")] {
+        let mut cases: Vec<Vec<u8>> = (3..=7).map(|kind| vec![kind, 0, 0, 1, b'x']).collect();
+        cases.extend((4..8).map(|bit| vec![1 << bit, 0, 0, 1, b'x']));
+        cases.push(vec![0, 0, 0, 0]);
+        cases.push(vec![8, 0, 0, 1]);
+        for bytes in cases {
+            let (messages, _) = sentenced(&dial, &bytes);
+            assert_eq!(messages.last().expect("ABORT")[2], "wamp.error.protocol_violation", "{bytes:02x?}");
+        }
+    }
+    scene.witness.check();
+}
+
+#[test]
+fn a_rawsocket_handshake_that_cannot_be_served_is_refused_with_its_code() {
+    let scene = Scene::new();
+    let cases: [([u8; 4], u8); 5] = [
+        ([0x7f, 0xf0, 0, 0], 0x10),
+        ([0x7f, 0xf4, 0, 0], 0x10),
+        ([0x7f, 0xff, 0, 0], 0x10),
+        ([0x7f, 0xf1, 1, 0], 0x30),
+        ([0x7f, 0xf1, 0, 1], 0x30),
+    ];
+    for (request, code) in cases {
+        let mut stream = scene.node.rawsocket("all").try_connect().expect("a connection");
+        stream.write_all(&request).expect("a write");
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).expect("a reply and the end");
+        assert_eq!(reply, [0x7f, code, 0, 0], "{request:02x?}");
+    }
+    scene.conclude();
+}
+
+#[test]
+fn a_websocket_frame_of_the_wrong_type_for_its_serializer_is_a_violation() {
+    let mut scene = Scene::new();
+    for serializer in Serializer::ALL {
+        let mut peer = scene.node.websocket("all").serializer(serializer).join(REALM);
+        let message = peer::encode(serializer, &json!([32, 1, {}, "com.example.topic"]));
+        let wrong = if serializer.is_text() { Opcode::Binary } else { Opcode::Text };
+        peer.wire.send_frame(wrong, &message);
+        let (messages, code) = peer.until_end();
+        assert_eq!(messages.last().expect("ABORT")[2], "wamp.error.protocol_violation", "{serializer}");
+        assert!(code.is_some(), "a close frame follows");
+    }
+    scene.witness.check();
+}
+
+#[test]
+fn text_that_is_not_utf_8_closes_a_websocket_with_1007_and_else_aborts() {
+    let mut scene = Scene::new();
+    let bad = b"[48,1,{},\"com.example.nobody\",[\"\xff\xfe\"]]";
+    let mut large = b"[48,1,{},\"com.example.nobody\",[\"".to_vec();
+    large.resize(3 << 20, b'a');
+    large.extend_from_slice(b"\xed\xa0\x80\"]]");
+    for bytes in [&bad[..], &large] {
+        let mut peer = scene.node.websocket("all").join(REALM);
+        peer.wire.send(bytes);
+        assert_eq!(peer.until_end().1, Some(1007), "{} bytes", bytes.len());
+        let mut peer = scene.node.rawsocket("all").join(REALM);
+        peer.wire.send(bytes);
+        let (messages, _) = peer.until_end();
+        assert_eq!(messages.last().expect("ABORT")[2], "wamp.error.protocol_violation");
+    }
+    let mut wire = scene.node.websocket("all").open();
+    wire.send(b"[1,\"realm\xff\",{\"roles\":{\"caller\":{}}}]");
+    assert_eq!(until_end(&mut wire).1, Some(1007), "before there is a session, too");
+    // Binary serializers: the text is inside a binary frame.
+    let mut peer = scene.node.websocket("all").serializer(Serializer::MessagePack).join(REALM);
+    peer.wire.send(b"\x95\x30\x01\x80\xa1\xff\x90");
+    let (messages, _) = peer.until_end();
+    assert_eq!(messages.last().expect("ABORT")[2], "wamp.error.protocol_violation");
+    scene.witness.check();
+}
+
+#[test]
+fn what_comes_before_hello_is_refused_with_abort() {
+    let scene = Scene::new();
+    let early = [
+        json!([48, 1, {}, "com.example.echo"]),
+        json!([5, "signature", {}]),
+        json!([6, {}, "wamp.close.normal"]),
+        json!([99, 1]),
+        json!({}),
+        json!([1, "realm1", {}]),
+        json!([1, "realm1", {"roles": {}}]),
+        json!([1, "realm1", {"roles": {"broker": {}}}]),
+        json!([1, "realm1", {"roles": {"caller": 7}}]),
+        json!([1, "realm1"]),
+    ];
+    for dial in &scene.dials {
+        for message in &early {
+            let mut wire = dial.open();
+            wire.send(&peer::encode(dial.serializer, message));
+            let (messages, _) = until_end(&mut wire);
+            assert_eq!(messages.len(), 1, "{message}");
+            assert_eq!(messages[0][2], "wamp.error.protocol_violation", "{message}");
+        }
+        let mut wire = dial.open();
+        wire.send(&peer::encode(dial.serializer, &json!([1, "no realm", {"roles": {"caller": {}}}])));
+        assert_eq!(until_end(&mut wire).0[0][2], "wamp.error.invalid_uri");
+        let mut wire = dial.open();
+        wire.send(&peer::encode(dial.serializer, &peer::hello("com.example.none")));
+        assert_eq!(until_end(&mut wire).0[0][2], "wamp.error.no_such_realm");
+    }
+    scene.conclude();
+}
+
+#[test]
+fn messages_that_break_the_protocol_end_the_session_with_abort() {
+    let mut scene = Scene::new();
+    let violations = [
+        peer::hello(REALM),
+        json!([2, 1, {}]),
+        json!([36, 1, 1, {}]),
+        json!([68, 1, 1, {}]),
+        json!([50, 1, {}]),
+        json!([99, 1, {}]),
+        json!([]),
+        json!({}),
+        json!("text"),
+        json!([48]),
+        json!([48, 0, {}, "com.example.echo"]),
+        json!([48, -1, {}, "com.example.echo"]),
+        json!([48, 1.0, {}, "com.example.echo"]),
+        json!([48, 9_007_199_254_740_993_u64, {}, "com.example.echo"]),
+        json!([48, 1, [], "com.example.echo"]),
+        json!([48, 1, null, "com.example.echo"]),
+        json!([48, 1, {}, 7]),
+        json!([48, 1, {}, "com.example.echo", {}]),
+        json!([48, 1, {}, "com.example.echo", [], []]),
+        json!([48, 1, {}, "com.example.echo", [], {}, 1]),
+        json!([48, 1, {"timeout": -1}, "com.example.echo"]),
+        json!([48, 1, {"receive_progress": 1}, "com.example.echo"]),
+        json!([16, 1, {"acknowledge": 1}, "com.example.topic"]),
+        json!([32, 1, {"match": "fuzzy"}, "com.example.topic"]),
+        json!([49, 1, {"mode": "maim"}]),
+        // Answers to what was never asked.
+        json!([70, 1, {}, []]),
+        json!([8, 68, 1, {}, "com.example.error"]),
+    ];
+    for (number, message) in violations.iter().enumerate() {
+        let dial = &scene.dials[number % scene.dials.len()];
+        let mut peer = dial.join(REALM);
+        peer.send(message);
+        let (messages, _) = peer.until_end();
+        let last = messages.last().unwrap_or(&Value::Null);
+        assert_eq!(last[2], "wamp.error.protocol_violation", "{message}: {messages:?}");
+        assert!(last[1]["message"].is_string(), "{message}: {last}");
+        scene.witness.check();
+    }
+    scene.conclude();
+}
+
+#[test]
+fn an_answer_to_anothers_invocation_touches_nobodys_call() {
+    let node = Setup::new().listener("tcp", "serve: [rawsocket]").start();
+    let dial = node.rawsocket("tcp");
+    let (mut callee, mut caller, mut forger) = (dial.join(REALM), dial.join(REALM), dial.join(REALM));
+    callee.register("com.example.echo");
+    let request = caller.begin_call("com.example.echo", &json!(["mine"]));
+    let invocation = callee.receive_type(peer::INVOCATION);
+    forger.send(&json!([70, invocation[1], {}, ["forged"]]));
+    assert_eq!(forger.until_end().0.last().expect("ABORT")[2], "wamp.error.protocol_violation");
+    callee.send(&json!([70, invocation[1], {}, ["true"]]));
+    assert_eq!(caller.end_call(request), Ok(json!(["true"])));
+}
+
+/// Lists in lists, `depth` of them inside `args`, in this serializer.
+fn nested_call(serializer: Serializer, depth: usize) -> Vec<u8> {
+    let mut message = peer::encode(serializer, &json!([48, 7, {}, "com.example.nobody", []]));
+    message.pop();
+    match serializer {
+        Serializer::Json => {
+            message.truncate(message.len() - 1);
+            message.extend("[".repeat(depth + 1).bytes().chain("]".repeat(depth + 2).bytes()));
+        }
+        Serializer::MessagePack | Serializer::Cbor => {
+            // A list of one item is 0x91 in MessagePack and 0x81 in CBOR, an empty one 0x90 and 0x80.
+            let empty = if serializer == Serializer::Cbor { 0x80 } else { 0x90 };
+            while message.last().is_some_and(|last| *last != b'y') {
+                message.pop();
+            }
+            message.extend(std::iter::repeat_n(empty + 1, depth));
+            message.push(empty);
+        }
+    }
+    message
+}
+
+#[test]
+fn nesting_deeper_than_64_is_a_violation_however_deep_it_is() {
+    let mut scene = Scene::new();
+    for serializer in Serializer::ALL {
+        let dial = scene.node.rawsocket("all").serializer(serializer);
+        let mut peer = dial.join(REALM);
+        peer.wire.send(&nested_call(serializer, 64));
+        assert_eq!(peer.receive()[4], "wamp.error.no_such_procedure", "{serializer}");
+        for depth in [65, 1000, 4_000_000] {
+            let mut peer = dial.join(REALM);
+            peer.wire.send(&nested_call(serializer, depth));
+            let (messages, _) = peer.until_end();
+            let last = messages.last().expect("ABORT");
+            assert_eq!(last[2], "wamp.error.protocol_violation", "{serializer} {depth}");
+        }
+    }
+    scene.witness.check();
+}
+
+#[test]
+fn a_lone_surrogate_is_an_error_to_its_sender_and_the_session_lives() {
+    let node = Setup::new().listener("tcp", "serve: [rawsocket]").start();
+    let dial = node.rawsocket("tcp");
+    let (mut callee, mut peer) = (dial.join(REALM), dial.join(REALM));
+    callee.register("com.example.echo");
+    peer.wire.send(b"[48,1,{},\"com.example.echo\",[\"\\ud800\"]]");
+    assert_eq!(peer.receive()[4], "wamp.error.invalid_argument");
+    // In an answer it ends the call, and the callee lives as well.
+    let request = { peer.next_request(); peer.begin_call("com.example.echo", &json!([])) };
+    let invocation = callee.receive_type(peer::INVOCATION);
+    callee.wire.send(format!("[70,{},{{}},[\"\\udfff\"]]", invocation[1]).as_bytes());
+    assert_eq!(peer.end_call(request), Err("wamp.error.invalid_argument".to_owned()));
+    let request = peer.begin_call("com.example.echo", &json!([1]));
+    callee.echo();
+    assert_eq!(peer.end_call(request), Ok(json!([1])));
+}
+
+#[test]
+fn an_unknown_subprotocol_is_answered_with_400_and_the_first_known_one_is_taken() {
+    let node = Setup::new().listener("ws", "serve: [websocket]").start();
+    let ask = |subprotocols: Option<&str>| {
+        let mut request = node.websocket("ws").request();
+        let line = "Sec-WebSocket-Protocol: wamp.2.json\r\n";
+        request = match subprotocols {
+            Some(names) => request.replace(line, &format!("Sec-WebSocket-Protocol: {names}\r\n")),
+            None => request.replace(line, ""),
+        };
+        let mut stream = node.websocket("ws").try_connect().expect("a connection");
+        stream.write_all(request.as_bytes()).expect("a request");
+        peer::wire::read_head(&mut stream).expect("an answer").to_ascii_lowercase()
+    };
+    for unknown in [None, Some("chat"), Some("wamp.2.ubjson, wamp.2"), Some("WAMP.2.JSON")] {
+        assert!(ask(unknown).starts_with("http/1.1 400 "), "{unknown:?}");
+    }
+    let answer = ask(Some("wamp.2.ubjson, wamp.2.cbor, wamp.2.json"));
+    assert!(answer.starts_with("http/1.1 101 ") && answer.contains("sec-websocket-protocol: wamp.2.cbor\r\n"));
+}
+
+#[test]
+fn requests_that_are_no_websocket_handshake_are_refused() {
+    let node = Setup::new().listener("ws", "serve: [websocket]").start();
+    let status = |request: String| {
+        let mut stream = node.websocket("ws").try_connect().expect("a connection");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let head = peer::wire::read_head(&mut stream).expect("an answer");
+        head.split(' ').nth(1).map(str::to_owned).expect("a status")
+    };
+    let good = node.websocket("ws").request();
+    assert_eq!(status(good.clone()), "101");
+    assert_eq!(status(good.replace("Version: 13", "Version: 8")), "426");
+    assert_eq!(status(good.replace("Sec-WebSocket-Key: dGhl", "Sec-WebSocket-Key: x")), "400");
+    assert_eq!(status(good.replace("/ws", "/elsewhere")), "404");
+    assert_eq!(status("GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()), "426");
+    assert_eq!(status("nonsense\r\n\r\n".to_owned()), "400");
+    assert_eq!(status(format!("GET /ws HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(20_000))), "431");
+}
+
+#[test]
+fn a_client_that_aborts_is_closed_orderly() {
+    let scene = Scene::new();
+    for dial in &scene.dials {
+        let mut peer: Peer = dial.join(REALM);
+        peer.send(&json!([3, {}, "com.example.reason"]));
+        let (messages, code) = peer.until_end();
+        assert!(messages.is_empty(), "{messages:?}");
+        assert!(matches!(code, None | Some(1000 | 1001)), "{code:?}");
+    }
+    scene.conclude();
+}
