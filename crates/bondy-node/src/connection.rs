@@ -18,6 +18,7 @@ use bondy_router::realm::{Farewell, Flow, Realm};
 use bondy_router::session::Session;
 use bondy_router::turn::Turn;
 use bondy_transport::rawsocket;
+use bondy_transport::socket::Stream;
 use bondy_transport::tls::TlsStream;
 use bondy_transport::websocket::close::{self, CloseCode};
 use bondy_transport::websocket::frame::{self, FrameHeader, Opcode};
@@ -38,7 +39,7 @@ const LARGE_MESSAGE_BYTES: usize = 1024 * 1024;
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// How long the peer may take to read what is left after its session has ended.
-const LINGER_MAX: Duration = Duration::from_secs(5);
+pub(crate) const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// The most bytes read at once into a message that is larger than a worker's buffer.
 const LARGE_READ_BYTES: usize = 256 * 1024;
@@ -504,7 +505,7 @@ impl Connection {
         }
         let linger = async {
             self.write_rest().await?;
-            self.read_to_end().await
+            read_to_end(self.link.stream()).await
         };
         let _ = tokio::time::timeout(LINGER_MAX, linger).await;
         self.session.lock().outbox.discard();
@@ -539,24 +540,6 @@ impl Connection {
         }
         self.link.stream().shutdown(Shutdown::Write)
     }
-
-    /// What the peer still sends is of no interest, but must be read: a socket that is closed with unread bytes
-    /// resets the connection, and the peer would lose what was written last.
-    async fn read_to_end(&mut self) -> io::Result<()> {
-        let stream = Arc::clone(self.link.stream());
-        loop {
-            stream.readable().await?;
-            let mut buffer = with_worker(|worker| worker.take_read_buffer());
-            let read = stream.try_read(&mut buffer);
-            with_worker(|worker| worker.give_read_buffer(buffer));
-            match read {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }
 
 impl Drop for Connection {
@@ -589,6 +572,23 @@ impl Pause {
     }
 }
 
+/// What the peer still sends is of no interest, but must be read: a socket that is closed with unread bytes resets
+/// the connection, and the peer would lose what was written last.
+pub(crate) async fn read_to_end(stream: &Stream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        let mut buffer = with_worker(|worker| worker.take_read_buffer());
+        let read = stream.try_read(&mut buffer);
+        with_worker(|worker| worker.give_read_buffer(buffer));
+        match read {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Parses and routes one message. Text that is not UTF-8 fails a WebSocket (RFC 6455, section 8.1).
 pub(crate) fn handle_message(
     realm: &Realm,
@@ -598,6 +598,9 @@ pub(crate) fn handle_message(
     turn: &mut Turn,
 ) -> Result<Flow, ProtocolError> {
     match message::parse(session.serializer(), bytes) {
+        Ok(message) if bytes.len() > realm.config().limits.message_bytes_max => {
+            Ok(realm.handle_too_large(session, &message, turn))
+        }
         Ok(message) => Ok(realm.handle(session, &message, turn)),
         Err(error) if error.kind == ParseErrorKind::InvalidUtf8 && is_text => Err(ProtocolError::InvalidUtf8),
         Err(error) => Ok(realm.handle_malformed(session, &error, turn)),

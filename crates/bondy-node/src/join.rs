@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use bondy_router::realm::Realm;
 use bondy_router::session::{SessionConfig, SessionIdentity};
+use bondy_transport::websocket::ProtocolError;
 use bondy_transport::websocket::close::{self, CloseCode};
 use bondy_wamp::buffer::Buffer;
 use bondy_wamp::error_uri::{CloseUri, ErrorUri};
 use bondy_wamp::framing::Framing;
 use bondy_wamp::message::{self, Abort, Hello, Message};
 use bondy_wamp::outbox::{Outbox, OutboxLimits};
+use bondy_wamp::serializer::ParseErrorKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::Overflow;
-use crate::connection::{Connection, PingState};
+use crate::connection::{Connection, LINGER_MAX, PingState, read_to_end};
 use crate::framer::{Framed, FramingError};
 use crate::link::Protocol;
 use crate::listener::ListenerContext;
@@ -32,6 +34,10 @@ pub(crate) enum JoinError {
     Io(#[from] io::Error),
     #[error("the connection was closed before HELLO")]
     Closed,
+    #[error("the client closed the WebSocket before HELLO")]
+    WebSocketClosed(Option<CloseCode>),
+    #[error("the client broke the WebSocket protocol before HELLO")]
+    WebSocket(#[source] ProtocolError),
     #[error("{reason}: {message}")]
     Refused { reason: &'static str, message: String },
 }
@@ -52,8 +58,9 @@ pub(crate) async fn join(
     match outcome {
         Ok(connection) => Ok(connection),
         Err((mut opened, error)) => {
-            if let JoinError::Refused { reason, message } = &error {
-                abort(&mut opened, reason, message).await?;
+            let farewell = farewell(&opened, &error);
+            if !farewell.is_empty() {
+                part(&mut opened, &farewell).await?;
             }
             Err(error)
         }
@@ -62,11 +69,13 @@ pub(crate) async fn join(
 
 /// The first message, which must be HELLO.
 async fn read_hello(opened: &mut Opened) -> Result<Box<Hello>, JoinError> {
+    // What a framer holds of an unfinished message counts as well.
+    let mut received = opened.unread.len();
     loop {
         if let Some(hello) = next_hello(opened)? {
             return Ok(hello);
         }
-        if opened.unread.len() > HELLO_BYTES_MAX {
+        if received > HELLO_BYTES_MAX {
             return Err(refused(
                 ErrorUri::ProtocolViolation,
                 format!("HELLO has more than {HELLO_BYTES_MAX} bytes"),
@@ -79,6 +88,7 @@ async fn read_hello(opened: &mut Opened) -> Result<Box<Hello>, JoinError> {
         if read == 0 {
             return Err(JoinError::Closed);
         }
+        received += read;
     }
 }
 
@@ -87,7 +97,10 @@ fn next_hello(opened: &mut Opened) -> Result<Option<Box<Hello>>, JoinError> {
     let mut rest = &mut bytes[..];
     loop {
         let framed = opened.framer.next(&mut rest).map_err(|error| match error {
-            FramingError::WebSocket(error) => refused(ErrorUri::ProtocolViolation, error.to_string()),
+            FramingError::WebSocket(ProtocolError::UnexpectedKind) => {
+                refused(ErrorUri::ProtocolViolation, ProtocolError::UnexpectedKind.to_string())
+            }
+            FramingError::WebSocket(error) => JoinError::WebSocket(error),
             FramingError::RawSocket(text) => refused(ErrorUri::ProtocolViolation, text),
         })?;
         match framed {
@@ -100,7 +113,7 @@ fn next_hello(opened: &mut Opened) -> Result<Option<Box<Hello>>, JoinError> {
                 opened.unread = rest.to_vec();
                 return Ok(None);
             }
-            Framed::Close(_) => return Err(JoinError::Closed),
+            Framed::Close(code) => return Err(JoinError::WebSocketClosed(code)),
             // Nothing is written before WELCOME but ABORT; a peer that pings this early gets no answer.
             Framed::Ping(_) | Framed::Pong => {}
         }
@@ -113,6 +126,9 @@ fn parse_hello(bytes: &[u8], opened: &Opened) -> Result<Box<Hello>, JoinError> {
         Ok(other) => {
             let text = format!("{:?} before HELLO", other.message_type());
             Err(refused(ErrorUri::ProtocolViolation, text))
+        }
+        Err(error) if error.kind == ParseErrorKind::InvalidUtf8 && opened.framer.is_text() => {
+            Err(JoinError::WebSocket(ProtocolError::InvalidUtf8))
         }
         Err(error) => Err(refused(ErrorUri::ProtocolViolation, error.to_string())),
     }
@@ -220,28 +236,42 @@ fn admit(opened: &Opened, hello: &Hello, node: &Node) -> Result<Arc<Realm>, Join
     Ok(entry.realm())
 }
 
-/// Tells the client why it is not let in, and closes in the transport's way.
-async fn abort(opened: &mut Opened, reason: &str, message: &str) -> io::Result<()> {
+/// What a client that is not let in is told, in its transport's way; nothing where nobody is there to be told.
+fn farewell(opened: &Opened, error: &JoinError) -> Buffer {
+    let mut bytes = Buffer::new();
+    match error {
+        JoinError::Io(_) | JoinError::Closed => {}
+        JoinError::WebSocketClosed(code) => close::append_close(*code, "", None, &mut bytes),
+        JoinError::WebSocket(error) => close::append_error(*error, None, &mut bytes),
+        JoinError::Refused { reason, message } => append_abort(opened, reason, message, &mut bytes),
+    }
+    bytes
+}
+
+fn append_abort(opened: &Opened, reason: &str, message: &str, bytes: &mut Buffer) {
     let abort = Message::Abort(Abort { reason: reason.into(), message: Some(message.into()) });
     let mut body = Buffer::new();
     if abort.encode(opened.serializer, &mut body).is_err() {
-        return Ok(());
+        return;
     }
-    let mut bytes = Buffer::new();
     bytes.extend_from_slice(opened.framing.header(body.len(), false).as_bytes());
     bytes.extend_from_slice(&body);
     bytes.extend_from_slice(opened.framing.trailer());
     if opened.framing != Framing::RawSocket {
-        close::append_close(Some(CloseCode::NORMAL), "", None, &mut bytes);
+        close::append_close(Some(CloseCode::NORMAL), "", None, bytes);
     }
+}
+
+/// Sends the last bytes, says that nothing follows, and waits a little for the client to read them and go.
+async fn part(opened: &mut Opened, farewell: &[u8]) -> io::Result<()> {
+    let stream = Arc::clone(opened.link.stream());
     match &mut opened.tls {
         Some(tls) => {
-            tls.write_all(&bytes).await?;
-            tls.shutdown().await
+            tls.write_all(farewell).await?;
+            tls.shutdown().await?;
         }
         None => {
-            let stream = opened.link.stream();
-            let mut rest = &bytes[..];
+            let mut rest = farewell;
             while !rest.is_empty() {
                 stream.writable().await?;
                 match stream.try_write(rest) {
@@ -250,9 +280,12 @@ async fn abort(opened: &mut Opened, reason: &str, message: &str) -> io::Result<(
                     Err(error) => return Err(error),
                 }
             }
-            stream.shutdown(std::net::Shutdown::Write)
+            stream.shutdown(std::net::Shutdown::Write)?;
         }
     }
+    // A client that stays is not waited for any longer, which is no error.
+    let _ = tokio::time::timeout(LINGER_MAX, read_to_end(&stream)).await;
+    Ok(())
 }
 
 /// Who a session is that has not authenticated.

@@ -74,6 +74,12 @@ impl ListenerContext {
         Ok(Self { name, config, tls, socket_options, node, connections: Arc::default() })
     }
 
+    /// Does it serve the administration and nothing else? Such a listener is open until the node's end, so that
+    /// whoever asks hears that the node drains.
+    pub(crate) fn is_admin_only(&self) -> bool {
+        self.config.serve.iter().all(|serve| *serve == Serve::Admin)
+    }
+
     pub(crate) async fn bind(&self) -> Result<Socket, ListenError> {
         let address = match &self.config.bind {
             Bind::Tcp { host, port } => BindAddress::Tcp { host: host.clone(), port: *port },

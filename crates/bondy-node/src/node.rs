@@ -15,6 +15,7 @@ use bondy_router::realm::{Flow, Realm};
 use bondy_router::session::{Session, SessionIdentity};
 use bondy_router::turn::{Now, Stats, Turn};
 use bondy_transport::socket::Accepted;
+use bondy_transport::websocket::ProtocolError;
 use bondy_wamp::buffer::Buffer;
 use bondy_wamp::error_uri::CloseUri;
 use bondy_wamp::message;
@@ -23,7 +24,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::{AddressFamilies, Config, Disclosure, RealmConfig};
-use crate::connection::Connection;
+use crate::connection::{Connection, handle_message};
 use crate::join::{self, JoinError, SharedNames};
 use crate::listener::{Intake, IntakeReceiver, ListenError, ListenerContext, accept_all, is_disconnect};
 use crate::memory;
@@ -257,6 +258,7 @@ fn router_config(realm: &RealmConfig) -> router::RealmConfig {
             invocations_max: limits.invocations_max,
             retained_max: limits.retained_max,
             history_bytes_max: limits.history_bytes_max,
+            message_bytes_max: limits.message_bytes_max,
             ..router::Limits::default()
         },
         event_history: realm
@@ -278,6 +280,7 @@ pub(crate) struct RunningNode {
     node: Arc<Node>,
     listeners: Vec<Arc<ListenerContext>>,
     acceptors: JoinSet<()>,
+    admin_acceptors: JoinSet<()>,
     workers: Vec<JoinHandle<()>>,
     bound: BTreeMap<String, String>,
 }
@@ -309,11 +312,12 @@ impl RunningNode {
             workers.push(spawn_worker(index, receiver, Arc::clone(&node), shared)?);
         }
         let handles: Arc<[WorkerHandle]> = handles.into();
-        let mut acceptors = JoinSet::new();
+        let (mut acceptors, mut admin_acceptors) = (JoinSet::new(), JoinSet::new());
         for (socket, listener) in sockets.into_iter().zip(&listeners) {
-            acceptors.spawn(accept_all(socket, Arc::clone(listener), Arc::clone(&handles)));
+            let set = if listener.is_admin_only() { &mut admin_acceptors } else { &mut acceptors };
+            set.spawn(accept_all(socket, Arc::clone(listener), Arc::clone(&handles)));
         }
-        Ok(Self { node, listeners, acceptors, workers, bound })
+        Ok(Self { node, listeners, acceptors, admin_acceptors, workers, bound })
     }
 
     /// Where each listener listens, by name: `HOST:PORT` or `unix:PATH`, with the ports that the system chose.
@@ -336,7 +340,7 @@ impl RunningNode {
     }
 
     /// Stops accepting, tells every session GOODBYE after its calls have been answered, and waits for the connections
-    /// to end; returns how many were cut off because the time was up.
+    /// to end; returns how many were cut off because the time was up. The administration is served until then.
     pub(crate) async fn drain(mut self, timeout: Duration) -> usize {
         self.acceptors.shutdown().await;
         self.node.draining.send_replace(true);
@@ -347,12 +351,13 @@ impl RunningNode {
             flush_all(&mut turn);
         }
         let emptied = async {
-            while self.node.connections() > 0 {
+            while clients(&self.listeners) > 0 {
                 self.node.connection_closed.notified().await;
             }
         };
         let _ = tokio::time::timeout(timeout, emptied).await;
-        let cut_off = self.node.connections();
+        let cut_off = clients(&self.listeners);
+        self.admin_acceptors.shutdown().await;
         // Without acceptors nobody holds a worker's intake any more, so each worker's main task ends.
         drop(self.listeners);
         for worker in self.workers {
@@ -362,6 +367,12 @@ impl RunningNode {
         }
         cut_off
     }
+}
+
+/// The connections of all listeners that do more than administration.
+fn clients(listeners: &[Arc<ListenerContext>]) -> usize {
+    let of_clients = listeners.iter().filter(|listener| !listener.is_admin_only());
+    of_clients.map(|listener| listener.connections.load(Ordering::Relaxed)).sum()
 }
 
 /// An error with all its causes, for a log line.

@@ -310,7 +310,12 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(
         head_timeout: listener.config.handshake_timeout,
     };
     let handler = |request| std::future::ready(http::answer(&request, listener, is_full));
-    let draining = listener.node.draining();
+    let draining = async {
+        match listener.is_admin_only() {
+            true => std::future::pending().await,
+            false => listener.node.draining().await,
+        }
+    };
     match upgrade::serve(stream, &settings, handler, draining).await.map_err(OpenError::Http)? {
         Outcome::Upgraded(upgraded) => Ok(Some(*upgraded)),
         Outcome::Closed => Ok(None),

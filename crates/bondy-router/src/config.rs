@@ -70,6 +70,8 @@ pub struct Limits {
     pub retained_max: usize,
     /// Bytes of event history; the oldest events go first.
     pub history_bytes_max: usize,
+    /// Bytes of one message that is routed; a larger one is answered with `wamp.error.payload_size_exceeded`.
+    pub message_bytes_max: usize,
     /// Testaments of one session.
     pub testaments_max: usize,
     /// Distinct lengths of prefix patterns; each is one probe for a topic that is seen for the first time.
@@ -86,6 +88,7 @@ impl Default for Limits {
             invocations_max: 65_536,
             retained_max: 65_536,
             history_bytes_max: 64 * 1024 * 1024,
+            message_bytes_max: 16 * 1024 * 1024,
             testaments_max: 64,
             prefix_lengths_max: 256,
         }

@@ -563,18 +563,17 @@ impl Realm {
         Flow::Done
     }
 
-    /// A callee's answer whose payload is malformed: the call ends with an error, the session lives.
-    pub(crate) fn malformed_answer(
+    /// A callee's answer that cannot be passed on: the call ends with this error, the session lives.
+    pub(crate) fn refuse_answer(
         &self,
         callee: &Arc<Session>,
         id: RequestId,
-        text: &str,
+        refusal: &Refusal,
         turn: &mut Turn,
     ) -> Flow {
         match self.answer_1_callee(callee, id.0, turn) {
             Ok(Some(entry)) => {
-                let refusal = Refusal::new(ErrorUri::InvalidArgument, format!("the callee's answer: {text}"));
-                self.end_call(&entry.caller, entry.request, entry.serial, &refusal, turn);
+                self.end_call(&entry.caller, entry.request, entry.serial, refusal, turn);
                 Flow::Done
             }
             Ok(None) => Flow::Done,
@@ -582,15 +581,14 @@ impl Realm {
         }
     }
 
-    /// A CALL whose payload is malformed: a new one is refused, a chunk ends its call; the session lives.
-    pub(crate) fn malformed_call(
+    /// A CALL that cannot be passed on: a new one is refused, a chunk ends its call; the session lives.
+    pub(crate) fn refuse_call(
         &self,
         caller: &Arc<Session>,
         request: RequestId,
-        text: &str,
+        refusal: &Refusal,
         turn: &mut Turn,
     ) -> Flow {
-        let refusal = Refusal::new(ErrorUri::InvalidArgument, text);
         let mut state = caller.lock();
         // Whether it was the last chunk is not known: an id that is kept stays so.
         if state.is_closed || state.calling().discards_chunk(request, false) {
@@ -601,7 +599,7 @@ impl Realm {
             let checked = check_new_request(caller, &mut state, request);
             drop(state);
             return match checked {
-                Ok(()) => self.refuse(caller, MessageType::Call, request, &refusal, turn),
+                Ok(()) => self.refuse(caller, MessageType::Call, request, refusal, turn),
                 Err(text) => self.violate(caller, &text, turn),
             };
         };
@@ -612,7 +610,7 @@ impl Realm {
         }
         let entry = state.remove_call(request, serial);
         turn.stats.calls_failed += 1;
-        state.append_error(caller, MessageType::Call, request, &refusal, turn);
+        state.append_error(caller, MessageType::Call, request, refusal, turn);
         drop(state);
         if let Some(Phase::Invoked(callee, id)) = entry.map(|entry| entry.phase) {
             abandon(&callee, id, turn);
@@ -717,8 +715,11 @@ impl Realm {
                 ErrorUri::FeatureNotSupported,
                 "the result passes through, the caller does not take that",
             );
-            self.end_call(caller, entry.request, entry.serial, &refusal, turn);
-            abandon(callee, id, turn);
+            // A call that has ended leaves its callee alone: it was interrupted then, or need not be.
+            if caller.has_call(entry.request, entry.serial) {
+                self.end_call(caller, entry.request, entry.serial, &refusal, turn);
+                abandon(callee, id, turn);
+            }
             return Flow::Done;
         }
         let refused = match encode_result(caller, answer, turn) {

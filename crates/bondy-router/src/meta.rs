@@ -77,6 +77,11 @@ impl Arguments {
         }
     }
 
+    fn keyword_flag(&self, name: &str) -> Result<bool, Refusal> {
+        let Some(value) = self.kwargs.entry(name) else { return Ok(false) };
+        value.as_bool().ok_or_else(|| invalid(format!("{name} must be a boolean")))
+    }
+
     fn keyword_id(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(value) = self.kwargs.entry(name) else { return Ok(None) };
         value.as_u64().map(Some).ok_or_else(|| invalid(format!("{name} must be an id")))
@@ -426,8 +431,8 @@ impl Realm {
         let subscription = self.subscription(arguments)?;
         let found =
             self.histories.matching(subscription.uri(), subscription.match_policy(), caller, turn.now);
-        let events = query.select(found).iter().map(|event| kept_event(event, query.subscription)).collect();
-        Ok(vec![Value::List(events)])
+        // The specification makes the events themselves the positional arguments.
+        Ok(query.select(found).iter().map(|event| kept_event(event, query.subscription)).collect())
     }
 }
 
@@ -435,7 +440,7 @@ fn history_query(arguments: &Arguments) -> Result<HistoryQuery, Refusal> {
     let publication = |name| arguments.keyword_id(name).map(|id| id.map(PublicationId));
     Ok(HistoryQuery {
         subscription: SubscriptionId(arguments.id(0, "a subscription")?),
-        is_reverse: arguments.kwargs.entry("reverse").and_then(Value::as_bool).unwrap_or(false),
+        is_reverse: arguments.keyword_flag("reverse")?,
         limit: arguments.keyword_id("limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         from_us: arguments.keyword_time("from_time")?,
         after_us: arguments.keyword_time("after_time")?,

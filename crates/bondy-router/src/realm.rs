@@ -15,7 +15,7 @@ use crate::dealer;
 use crate::history::Histories;
 use crate::registration::Registration;
 use crate::registry::Routes;
-use crate::session::{Session, SessionConfig};
+use crate::session::{Refusal, Session, SessionConfig};
 use crate::subscription::Subscription;
 use crate::sync::{Arc, Lock};
 use crate::timer::Timer;
@@ -207,19 +207,38 @@ impl Realm {
 
     /// Handles bytes that are no message. Where only the payload is at fault the session lives on with an ERROR.
     pub fn handle_malformed(&self, session: &Arc<Session>, error: &ParseError, turn: &mut Turn) -> Flow {
-        let text = error.to_string();
+        let refusal = Refusal::new(ErrorUri::InvalidArgument, error.to_string());
         match error.request {
-            Some((MessageType::Yield | MessageType::Error, id)) => {
-                self.malformed_answer(session, id, &text, turn)
-            }
-            Some((MessageType::Call, request)) => self.malformed_call(session, request, &text, turn),
+            Some((MessageType::Yield | MessageType::Error, id)) => self.refuse_answer(session, id, &refusal, turn),
+            Some((MessageType::Call, request)) => self.refuse_call(session, request, &refusal, turn),
             // Whether a PUBLISH asked to be acknowledged is not known where its payload is malformed.
-            Some((MessageType::Publish, request)) => match Self::check_sequence(session, request) {
-                Ok(()) => Flow::Done,
-                Err(text) => self.violate(session, &text, turn),
-            },
+            Some((MessageType::Publish, request)) => self.drop_publish(session, request, turn),
             // No other message with a payload comes from a client.
-            Some(_) | None => self.violate(session, &text, turn),
+            Some(_) | None => self.violate(session, &refusal.message, turn),
+        }
+    }
+
+    /// Handles a message that is larger than the realm's limit: it is refused, the session lives.
+    pub fn handle_too_large(&self, session: &Arc<Session>, message: &Message<'_>, turn: &mut Turn) -> Flow {
+        let max = self.config.limits.message_bytes_max;
+        let text = format!("the message is larger than the {max} bytes that the realm allows");
+        let refusal = Refusal::new(ErrorUri::PayloadSizeExceeded, text);
+        match message {
+            Message::Yield(answer) => self.refuse_answer(session, answer.request, &refusal, turn),
+            Message::Error(error) => self.refuse_answer(session, error.request, &refusal, turn),
+            Message::Call(call) => self.refuse_call(session, call.request, &refusal, turn),
+            Message::Publish(publish) if publish.options.acknowledge => {
+                self.refuse(session, MessageType::Publish, publish.request, &refusal, turn)
+            }
+            Message::Publish(publish) => self.drop_publish(session, publish.request, turn),
+            _ => self.violate(session, &refusal.message, turn),
+        }
+    }
+
+    fn drop_publish(&self, session: &Arc<Session>, request: RequestId, turn: &mut Turn) -> Flow {
+        match Self::check_sequence(session, request) {
+            Ok(()) => Flow::Done,
+            Err(text) => self.violate(session, &text, turn),
         }
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::node::{REALM, Setup, http, read_answer};
+use crate::node::{REALM, Setup, http};
 use crate::openmetrics::Metrics;
+use crate::peer::Dial;
 use crate::peer::wire::read_head;
 
 #[test]
@@ -107,17 +108,21 @@ fn metrics_are_openmetrics_and_follow_what_happens() {
 }
 
 #[test]
-fn ready_says_503_while_the_node_drains() {
+fn ready_says_503_while_the_node_drains_and_the_administration_stays() {
     let node = Setup::new().listener("tcp", "serve: [rawsocket]").start();
-    // One connection whose request is not complete yet, so that the drain finds it.
-    let mut stream = node.rawsocket("admin").try_connect().expect("a connection");
-    stream.write_all(b"GET /ready HTTP/1.1\r\n").expect("half a request");
+    let (admin, tcp) = (node.address("admin"), node.address("tcp"));
+    // A connection without session, which the drain waits for until its time is up.
+    let idle = node.rawsocket("tcp").open();
     let peer = node.rawsocket("tcp").join(REALM);
-    node.wait_for_metric("bondy_connections", |connections| connections == 3.0);
-    let drain = std::thread::spawn(move || node.handle.drain(Duration::from_secs(20)));
+    let drain = std::thread::spawn(move || node.handle.drain(Duration::from_millis(1500)));
     let (messages, _) = peer.until_end();
     assert_eq!(messages.last().expect("GOODBYE")[2], "wamp.close.system_shutdown");
-    stream.write_all(b"Host: localhost\r\n\r\n").expect("the other half");
-    assert_eq!(read_answer(&mut stream).status, 503);
-    assert_eq!(drain.join().expect("a drain"), 0, "nobody was cut off");
+    assert_eq!(http(&admin, "GET", "/ready").status, 503);
+    assert_eq!(http(&admin, "GET", "/ping").status, 204);
+    let metrics = Metrics::parse(&http(&admin, "GET", "/metrics").body).expect("OpenMetrics");
+    assert_eq!(metrics.value("bondy_sessions"), 0.0);
+    assert!(Dial::rawsocket(&tcp).try_connect().is_err(), "clients are not accepted any more");
+    assert_eq!(drain.join().expect("a drain"), 1, "the idle connection is cut off");
+    assert!(Dial::rawsocket(&admin).try_connect().is_err(), "the node is gone");
+    drop(idle);
 }

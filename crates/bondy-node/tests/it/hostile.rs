@@ -387,7 +387,7 @@ fn nested_call(serializer: Serializer, depth: usize) -> Vec<u8> {
     message.pop();
     match serializer {
         Serializer::Json => {
-            message.truncate(message.len() - 1);
+            message.truncate(message.len() - 2);
             message.extend("[".repeat(depth + 1).bytes().chain("]".repeat(depth + 2).bytes()));
         }
         Serializer::MessagePack | Serializer::Cbor => {
@@ -476,7 +476,7 @@ fn requests_that_are_no_websocket_handshake_are_refused() {
     assert_eq!(status(good.replace("Sec-WebSocket-Key: dGhl", "Sec-WebSocket-Key: x")), "400");
     assert_eq!(status(good.replace("/ws", "/elsewhere")), "404");
     assert_eq!(status("GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()), "426");
-    assert_eq!(status("nonsense\r\n\r\n".to_owned()), "400");
+    assert_eq!(status("NONSENSE\r\n\r\n".to_owned()), "400");
     assert_eq!(status(format!("GET /ws HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(20_000))), "431");
 }
 

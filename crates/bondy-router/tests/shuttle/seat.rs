@@ -42,15 +42,6 @@ struct Inbox {
     is_stalled: bool,
 }
 
-/// What a client sees when it looks.
-#[derive(Debug)]
-pub(crate) struct Look {
-    /// The messages that it had not seen.
-    pub(crate) messages: Vec<Vec<u8>>,
-    /// How many messages were ever appended for it.
-    pub(crate) appended: u64,
-}
-
 /// The way to a client that looks into its outbox.
 #[derive(Debug)]
 struct NoLink;
@@ -107,15 +98,22 @@ impl Seat {
         Self { session, inbox: Mutex::default() }
     }
 
-    /// The client looks.
-    pub(crate) fn look(&self, pool: &mut BufferPool) -> Look {
-        let appended = self.pull(pool);
-        Look { messages: self.inbox().take_messages(), appended }
+    /// The messages that the client had not seen.
+    pub(crate) fn look(&self, pool: &mut BufferPool) -> Vec<Vec<u8>> {
+        self.appended(pool);
+        self.inbox().take_messages()
+    }
+
+    /// How many messages were appended for the client up to now.
+    pub(crate) fn appended(&self, pool: &mut BufferPool) -> u64 {
+        let mut state = self.session.lock();
+        self.inbox().pull(&mut state.outbox, pool);
+        state.sent().0
     }
 
     /// Is there something that the client has not seen?
     pub(crate) fn has_news(&self, pool: &mut BufferPool) -> bool {
-        self.pull(pool);
+        self.appended(pool);
         self.inbox().has_message()
     }
 
@@ -143,12 +141,6 @@ impl Seat {
     /// Is the outbox full at present?
     pub(crate) fn is_stalled(&self) -> bool {
         self.inbox().is_stalled
-    }
-
-    fn pull(&self, pool: &mut BufferPool) -> u64 {
-        let mut state = self.session.lock();
-        self.inbox().pull(&mut state.outbox, pool);
-        state.sent().0
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
