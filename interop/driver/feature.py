@@ -418,7 +418,7 @@ PASSTHRU = [("x_custom", "msgpack"), ("mqtt", "cbor"), ("wamp", "cbor")]
 
 @feature("passthru of calls", RPC, needs={"caller": ["passthru", "call_options"], "callee": ["passthru"]})
 def passthru_calls(caller: Session, callee: Session, world: Any) -> None:
-    caller, callee = world.binary(caller), world.binary(callee)
+    caller, callee = world.binary(caller, "caller"), world.binary(callee, "callee")
     procedure = fresh("passthru")
     callee.register(procedure)
     for scheme, serializer in PASSTHRU:
@@ -429,7 +429,7 @@ def passthru_calls(caller: Session, callee: Session, world: Any) -> None:
 
 @feature("passthru of events", EVENTS, needs={"publisher": ["passthru", "publish_options"], "subscriber": ["passthru"]})
 def passthru_events(publisher: Session, subscriber: Session, world: Any) -> None:
-    publisher, subscriber = world.binary(publisher), world.binary(subscriber)
+    publisher, subscriber = world.binary(publisher, "publisher"), world.binary(subscriber, "subscriber")
     topic = fresh("passthru")
     subscriber.subscribe(topic)
     for scheme, serializer in PASSTHRU:

@@ -47,11 +47,14 @@ class World:
             if not session.left:
                 session.leave()
 
-    def binary(self, session: Session) -> Session:
-        """The session, or one of the same client that speaks MessagePack: passthru payload is binary."""
+    def binary(self, session: Session, end: str) -> Session:
+        """The session, or one of the same client that speaks MessagePack: passthru payload is binary.
+
+        Each end has its own: a publisher does not receive its own events.
+        """
         if session.serializer != "json":
             return session
-        return self.session(session.peer, (session.transport, "msgpack"), "passthru")
+        return self.session(session.peer, (session.transport, "msgpack"), f"passthru {end}")
 
     def endpoints(self, peer: Peer) -> list[tuple[str, str]]:
         return [(t, s) for t, s in peer.about["endpoints"] if t in self.router.urls and s not in self.without]
