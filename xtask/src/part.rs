@@ -48,7 +48,7 @@ struct Part {
     run: fn(&Workspace, Scope) -> Result<Outcome>,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part { group: Group::Check, name: "format", needs: "rustfmt.toml", required: true, run: format },
     Part { group: Group::Check, name: "tidy", needs: "xtask", required: true, run: house_rules },
     Part { group: Group::Check, name: "clippy", needs: "clippy.toml", required: true, run: clippy },
@@ -69,6 +69,7 @@ const PARTS: [Part; 11] = [
         run: release_build,
     },
     Part { group: Group::Test, name: "interop", needs: "interop/run.py", required: true, run: interop },
+    Part { group: Group::Test, name: "examples", needs: "examples/check.py", required: true, run: examples },
     Part {
         group: Group::Probe,
         name: "interleavings",
@@ -218,6 +219,16 @@ fn interop(workspace: &Workspace, scope: Scope) -> Result<Outcome> {
     command(&workspace.root, "bash", &["interop/setup.sh"]).run()?;
     let quick: &[&str] = if scope == Scope::Quick { &["--quick"] } else { &[] };
     command(&workspace.root, "python3", &[&["interop/run.py"], quick].concat()).run()?;
+    Ok(Outcome::Passed)
+}
+
+/// Runs with what the part before has installed.
+fn examples(workspace: &Workspace, _: Scope) -> Result<Outcome> {
+    let python = "interop/.venv/bin/python";
+    if !workspace.has(python) {
+        return Ok(Outcome::Skipped("the Python clients are not installed".to_owned()));
+    }
+    command(&workspace.root, python, &["examples/check.py"]).run()?;
     Ok(Outcome::Passed)
 }
 

@@ -67,10 +67,7 @@ impl ListenerContext {
             })
         });
         let tls = tls.transpose().map_err(|source| ListenError::Tls { name: name.clone(), source })?;
-        let mut socket_options = SocketOptions::default();
-        if let Some(idle) = config.tcp_keepalive {
-            socket_options.keepalive_idle = idle;
-        }
+        let socket_options = SocketOptions::probing_after(config.tcp_keepalive);
         Ok(Self { name, config, tls, socket_options, node, connections: Arc::default() })
     }
 

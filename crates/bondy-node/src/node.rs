@@ -18,7 +18,6 @@ use bondy_transport::socket::Accepted;
 use bondy_transport::websocket::ProtocolError;
 use bondy_wamp::buffer::Buffer;
 use bondy_wamp::error_uri::CloseUri;
-use bondy_wamp::message;
 use bondy_wamp::outbox::Budget;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;

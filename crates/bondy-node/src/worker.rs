@@ -157,7 +157,11 @@ impl Worker {
             self.report_slow();
         }
         for (session, violation) in self.turn.violations.drain(..) {
-            tracing::debug!(session = session.id().0, violation, "a client broke the protocol and was sent ABORT");
+            tracing::debug!(
+                session = session.id().0,
+                violation,
+                "a client broke the protocol and was sent ABORT"
+            );
         }
         self.turn.congested.clear();
     }

@@ -59,6 +59,16 @@ struct Held {
     chunk: u64,
 }
 
+/// A session that was closed while control is held.
+#[derive(Debug)]
+struct Departure {
+    holdings: Holdings,
+    ended: EndedRoutes,
+    leftovers: Leftovers,
+    /// Others learn of it.
+    is_told: bool,
+}
+
 /// What a closed session leaves behind, to be ended once no lock is held.
 #[derive(Debug, Default)]
 struct Leftovers {
@@ -89,6 +99,11 @@ impl Control {
 
     pub(crate) fn holdings(&mut self, id: SessionId) -> Option<&mut Holdings> {
         self.sessions.get_mut(&id.0).map(|record| &mut **record.holdings.get_or_insert_with(Box::default))
+    }
+
+    fn take_holdings(&mut self, id: SessionId) -> Holdings {
+        let record = self.sessions.get_mut(&id.0);
+        record.and_then(|record| record.holdings.take()).map(|holdings| *holdings).unwrap_or_default()
     }
 
     fn held(&self, id: SessionId) -> Option<&Holdings> {
@@ -570,31 +585,42 @@ impl Realm {
     /// others learn of it: testaments, `on_unsubscribe`, `on_unregister`, `on_leave`. After that, without control,
     /// the calls of its callers end and its own calls are abandoned.
     pub fn leave(&self, session: &Arc<Session>, farewell: Farewell<'_>, turn: &mut Turn) {
-        let mut control = self.control.lock();
-        let Some(record) = control.sessions.remove(&session.id().0) else { return };
-        let mut holdings = record.holdings.map(|holdings| *holdings).unwrap_or_default();
-        let ended = self.drop_routes(&mut control, &holdings);
-        let leftovers = close(session, &holdings, farewell, turn);
-        self.publish_testaments(&mut control, session, std::mem::take(&mut holdings.testaments), turn);
-        self.publish_routes_ended(&control, session.id(), &ended, turn);
-        self.publish_on_leave(&control, session, turn);
+        let Some((mut control, mut departure)) = self.depart(session, farewell, turn) else { return };
+        if departure.is_told {
+            let testaments = std::mem::take(&mut departure.holdings.testaments);
+            self.publish_testaments(&mut control, session, testaments, turn);
+            self.publish_routes_ended(&control, session.id(), &departure.ended, turn);
+            self.publish_on_leave(&control, session, turn);
+        }
         drop(control);
-        turn.stats.sessions_left += 1;
-        self.end_leftovers(leftovers, turn);
-        session.link().wake_owner();
+        self.end_leftovers(session, departure.leftovers, turn);
     }
 
     /// Closes a session without any word to others: `wamp.session.kill_all`.
     pub(crate) fn leave_quietly(&self, session: &Arc<Session>, farewell: Farewell<'_>, turn: &mut Turn) {
-        let mut control = self.control.lock();
-        let Some(record) = control.sessions.remove(&session.id().0) else { return };
-        let holdings = record.holdings.map(|holdings| *holdings).unwrap_or_default();
-        self.drop_routes(&mut control, &holdings);
-        let leftovers = close(session, &holdings, farewell, turn);
+        let Some((control, departure)) = self.depart(session, farewell, turn) else { return };
         drop(control);
-        turn.stats.sessions_left += 1;
-        self.end_leftovers(leftovers, turn);
-        session.link().wake_owner();
+        self.end_leftovers(session, departure.leftovers, turn);
+    }
+
+    /// Under the hold of control that it returns: the routes are taken away, then the session is closed. `None` if it
+    /// was closed before.
+    ///
+    /// Control forgets the session last: if the thread dies in between, the shutdown that follows closes it. Where a
+    /// shutdown under way has taken the session from control and has not come to it yet, it is closed here, and
+    /// others are told nothing.
+    fn depart(
+        &self,
+        session: &Arc<Session>,
+        farewell: Farewell<'_>,
+        turn: &mut Turn,
+    ) -> Option<(Guard<'_, Control>, Departure)> {
+        let mut control = self.control.lock();
+        let holdings = control.take_holdings(session.id());
+        let ended = self.drop_routes(&mut control, &holdings);
+        let leftovers = close(session, &holdings, farewell, turn);
+        let is_told = control.sessions.remove(&session.id().0).is_some();
+        Some((control, Departure { holdings, ended, leftovers: leftovers?, is_told }))
     }
 
     fn drop_routes(&self, control: &mut Control, holdings: &Holdings) -> EndedRoutes {
@@ -612,7 +638,9 @@ impl Realm {
         }
     }
 
-    fn end_leftovers(&self, leftovers: Leftovers, turn: &mut Turn) {
+    /// Once a session is closed and control is let go: its callers are answered, its calls abandoned, its owner woken.
+    fn end_leftovers(&self, session: &Session, leftovers: Leftovers, turn: &mut Turn) {
+        turn.stats.sessions_left += 1;
         for invocation in leftovers.invocations {
             let refusal = Refusal::new(ErrorUri::Canceled, "the callee left before it answered");
             self.end_call(&invocation.caller, invocation.request, invocation.serial, &refusal, turn);
@@ -620,6 +648,7 @@ impl Realm {
         for (callee, id) in leftovers.invoked {
             dealer::abandon(&callee, id, turn);
         }
+        session.link().wake_owner();
     }
 
     /// The realm closes: no session joins any more, each is told GOODBYE with this reason after all its calls have
@@ -636,10 +665,9 @@ impl Realm {
         drop(control);
         for record in records {
             let holdings = record.holdings.map(|holdings| *holdings).unwrap_or_default();
-            let leftovers = shut_down_session(&record.session, &holdings, reason, message, turn);
-            turn.stats.sessions_left += 1;
-            self.end_leftovers(leftovers, turn);
-            record.session.link().wake_owner();
+            if let Some(leftovers) = shut_down_session(&record.session, &holdings, reason, message, turn) {
+                self.end_leftovers(&record.session, leftovers, turn);
+            }
         }
     }
 
@@ -717,14 +745,19 @@ fn append_revocation(
 }
 
 /// In one section: the farewell, closed, slots inactive, tables taken.
-fn close(session: &Arc<Session>, holdings: &Holdings, farewell: Farewell<'_>, turn: &mut Turn) -> Leftovers {
+fn close(
+    session: &Arc<Session>,
+    holdings: &Holdings,
+    farewell: Farewell<'_>,
+    turn: &mut Turn,
+) -> Option<Leftovers> {
     let mut state = session.lock();
     if state.is_closed {
-        return Leftovers::default();
+        return None;
     }
     append_farewell(&mut state, session, farewell, turn);
     state.is_closed = true;
-    take_tables(&mut state, holdings)
+    Some(take_tables(&mut state, holdings))
 }
 
 /// In one section: every call ends with `canceled`, GOODBYE, closed, slots inactive, tables taken.
@@ -734,11 +767,11 @@ fn shut_down_session(
     reason: &str,
     message: &str,
     turn: &mut Turn,
-) -> Leftovers {
+) -> Option<Leftovers> {
     let refusal = Refusal::new(ErrorUri::Canceled, message);
     let mut state = session.lock();
     if state.is_closed {
-        return Leftovers::default();
+        return None;
     }
     let mut calling = state.calling.take();
     if let Some(calling) = &mut calling {
@@ -751,7 +784,7 @@ fn shut_down_session(
     state.calling = calling;
     append_farewell(&mut state, session, Farewell::Goodbye(reason, Some(message)), turn);
     state.is_closed = true;
-    take_tables(&mut state, holdings)
+    Some(take_tables(&mut state, holdings))
 }
 
 fn take_tables(state: &mut SessionState, holdings: &Holdings) -> Leftovers {
@@ -779,18 +812,31 @@ fn append_farewell(
     farewell: Farewell<'_>,
     turn: &mut Turn,
 ) {
-    let farewell = match farewell {
-        Farewell::Lost => return,
-        Farewell::Goodbye(reason, message) => {
-            Message::Goodbye(Goodbye { reason: reason.into(), message: message.map(Into::into) })
-        }
-        Farewell::Abort(reason, message) => {
-            Message::Abort(Abort { reason: reason.into(), message: Some(message.into()) })
-        }
-    };
     let mut bytes = turn.pool.take();
-    if farewell.encode(session.serializer(), &mut bytes).is_ok() {
-        state.append(session, &bytes, Tail::Copied(&[]), turn);
+    for with_text in [true, false] {
+        bytes.clear();
+        let is_encoded = match farewell_message(farewell, with_text) {
+            None => false,
+            Some(message) => message.encode(session.serializer(), &mut bytes).is_ok(),
+        };
+        // Larger than the peer takes: without the text for people, or not at all.
+        if is_encoded && !state.outbox.is_too_large(bytes.len()) {
+            state.append(session, &bytes, Tail::Copied(&[]), turn);
+            break;
+        }
     }
     turn.pool.give(bytes);
+}
+
+fn farewell_message(farewell: Farewell<'_>, with_text: bool) -> Option<Message<'_>> {
+    let text = |text: Option<&'_ str>| text.filter(|_| with_text).map(|text| text.to_owned().into());
+    match farewell {
+        Farewell::Lost => None,
+        Farewell::Goodbye(reason, message) => {
+            Some(Message::Goodbye(Goodbye { reason: reason.into(), message: text(message) }))
+        }
+        Farewell::Abort(reason, message) => {
+            Some(Message::Abort(Abort { reason: reason.into(), message: text(Some(message)) }))
+        }
+    }
 }

@@ -209,7 +209,9 @@ impl Realm {
     pub fn handle_malformed(&self, session: &Arc<Session>, error: &ParseError, turn: &mut Turn) -> Flow {
         let refusal = Refusal::new(ErrorUri::InvalidArgument, error.to_string());
         match error.request {
-            Some((MessageType::Yield | MessageType::Error, id)) => self.refuse_answer(session, id, &refusal, turn),
+            Some((MessageType::Yield | MessageType::Error, id)) => {
+                self.refuse_answer(session, id, &refusal, turn)
+            }
             Some((MessageType::Call, request)) => self.refuse_call(session, request, &refusal, turn),
             // Whether a PUBLISH asked to be acknowledged is not known where its payload is malformed.
             Some((MessageType::Publish, request)) => self.drop_publish(session, request, turn),
@@ -228,7 +230,10 @@ impl Realm {
             Message::Error(error) => self.refuse_answer(session, error.request, &refusal, turn),
             Message::Call(call) => self.refuse_call(session, call.request, &refusal, turn),
             Message::Publish(publish) if publish.options.acknowledge => {
-                self.refuse(session, MessageType::Publish, publish.request, &refusal, turn)
+                match Self::check_sequence(session, publish.request) {
+                    Ok(()) => self.refuse(session, MessageType::Publish, publish.request, &refusal, turn),
+                    Err(text) => self.violate(session, &text, turn),
+                }
             }
             Message::Publish(publish) => self.drop_publish(session, publish.request, turn),
             _ => self.violate(session, &refusal.message, turn),

@@ -136,16 +136,25 @@ impl<E: Entry> Registry<E> {
     }
 
     /// The patterns that match a concrete URI: prefixes, the longest first; then wildcards, the most specific first.
+    ///
+    /// Prefixes match by string, but the specification's example of precedence takes `a1.b2.c33..e5` before
+    /// `a1.b2.c3` for `a1.b2.c33.d4.e5`: where every prefix ends inside a part, wildcards come first.
     pub fn matching_patterns(&self, uri: &str) -> Vec<Arc<E>> {
         let mut found = Vec::new();
+        let mut has_whole_prefix = false;
         for length in self.prefix_lengths.range(..=uri.len()).rev().map(|(length, _)| *length) {
             if let Some(entry) = uri.get(..length).and_then(|prefix| self.prefixes.get(prefix)) {
+                has_whole_prefix |= is_end_of_part(uri, length);
                 found.push(Arc::clone(entry));
             }
         }
+        let prefixes = found.len();
         if self.wildcard_count > 0 {
             let parts: Vec<&str> = uri.split('.').collect();
             self.wildcards.collect_matching(&parts, &mut found);
+        }
+        if !has_whole_prefix {
+            found.rotate_left(prefixes);
         }
         found
     }
@@ -156,6 +165,12 @@ impl<E: Entry> Registry<E> {
         found.append(&mut self.matching_patterns(uri));
         found
     }
+}
+
+/// Does a part of the URI end at this length, before or behind its dot?
+fn is_end_of_part(uri: &str, length: usize) -> bool {
+    let (head, rest) = uri.as_bytes().split_at(length);
+    head.last().is_none_or(|last| *last == b'.') || rest.first().is_none_or(|first| *first == b'.')
 }
 
 /// Wildcard patterns by their parts; the empty part has an edge of its own.

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
+use bondy_wamp::buffer::Buffer;
 use bondy_wamp::feature::Features;
 use bondy_wamp::framing::Framing;
 use bondy_wamp::id::{RequestId, SessionId};
@@ -439,7 +440,8 @@ impl SessionState {
         turn.pool.give(tail);
     }
 
-    /// Appends ERROR with a text for people, encoded in this very section.
+    /// Appends ERROR with a text for people, encoded in this very section. The text is left out where the whole is
+    /// larger than the peer takes.
     pub(crate) fn append_error(
         &mut self,
         session: &Arc<Session>,
@@ -448,9 +450,15 @@ impl SessionState {
         refusal: &Refusal,
         turn: &mut Turn,
     ) {
-        let head =
-            message::head(session.serializer, refusal.elements(), MessageType::Error, request_type as u64);
-        self.append_small(session, &head, turn, |encoder| refusal.encode_tail(request, encoder));
+        let mut tail = turn.pool.take();
+        let mut head = refusal.encode(session.serializer, request_type, request, &mut tail);
+        if self.outbox.is_too_large(head.as_bytes().len() + tail.len()) {
+            tail.clear();
+            let refusal = Refusal { message: String::new(), ..refusal.clone() };
+            head = refusal.encode(session.serializer, request_type, request, &mut tail);
+        }
+        self.append(session, head.as_bytes(), Tail::Copied(&tail), turn);
+        turn.pool.give(tail);
     }
 
     pub(crate) fn forget_toucher(&mut self) {
@@ -589,6 +597,18 @@ impl Refusal {
             (false, true) => 6,
             (_, false) => 7,
         }
+    }
+
+    /// Gives the head, and appends the rest of the message to `tail`.
+    fn encode(
+        &self,
+        serializer: Serializer,
+        request_type: MessageType,
+        request: RequestId,
+        tail: &mut Buffer,
+    ) -> Head {
+        self.encode_tail(request, &mut Encoder::tail(serializer, tail));
+        message::head(serializer, self.elements(), MessageType::Error, request_type as u64)
     }
 
     fn encode_tail(&self, request: RequestId, encoder: &mut Encoder<'_>) {

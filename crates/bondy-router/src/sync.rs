@@ -27,6 +27,46 @@ impl<T> Lock<T> {
 
     /// Waits for the lock and takes it.
     pub fn lock(&self) -> Guard<'_, T> {
+        #[cfg(feature = "shuttle")]
+        striking::pass();
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Deaths in the middle of what a thread does, for tests: between two critical sections, or while control is held.
+#[cfg(feature = "shuttle")]
+pub mod striking {
+    use std::cell::Cell;
+    use std::panic::resume_unwind;
+
+    use shuttle::current::{TaskId, me};
+
+    thread_local! {
+        static NEXT: Cell<Option<(TaskId, usize)>> = const { Cell::new(None) };
+    }
+
+    /// What a thread dies with.
+    #[derive(Debug)]
+    pub struct Struck;
+
+    /// The present thread of the explorer passes so many locks, and dies before the next one.
+    pub fn strike_at(locks: usize) {
+        NEXT.set(Some((me(), locks)));
+    }
+
+    /// Nobody dies.
+    pub fn strike_no_more() {
+        NEXT.set(None);
+    }
+
+    pub(super) fn pass() {
+        match NEXT.get() {
+            Some((thread, 0)) if thread == me() => {
+                NEXT.set(None);
+                resume_unwind(Box::new(Struck));
+            }
+            Some((thread, locks)) if thread == me() => NEXT.set(Some((thread, locks - 1))),
+            Some(_) | None => {}
+        }
     }
 }

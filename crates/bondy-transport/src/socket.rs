@@ -30,8 +30,8 @@ use tokio::net::{TcpStream, UnixStream};
 /// What is set on each TCP connection; a Unix socket needs none of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOptions {
-    /// How long a connection may be silent before it is probed.
-    pub keepalive_idle: Duration,
+    /// How long a connection may be silent before it is probed; none: it never is.
+    pub keepalive_idle: Option<Duration>,
     /// The time between two probes.
     pub keepalive_interval: Duration,
     /// After how many unanswered probes the connection is dead.
@@ -44,28 +44,43 @@ pub struct SocketOptions {
 }
 
 impl Default for SocketOptions {
-    /// A vanished peer is noticed within 15 s: after 5 s of silence three probes 3 s apart, or 15 s after the first
+    /// A vanished peer is noticed within 15 s: after 5 s of silence three probes 3 s apart, or 13 s after the first
     /// unacknowledged byte.
     fn default() -> SocketOptions {
-        SocketOptions {
-            keepalive_idle: Duration::from_secs(5),
-            keepalive_interval: Duration::from_secs(3),
-            keepalive_probes: 3,
-            user_timeout: Duration::from_secs(15),
-            unsent_bytes_low: 64 * 1024,
-        }
+        SocketOptions::probing_after(Some(Duration::from_secs(5)))
     }
 }
 
 impl SocketOptions {
+    /// The options by which a peer that vanishes in silence is noticed `idle` and 9 s later; without `idle` only
+    /// where bytes for it stay unacknowledged.
+    ///
+    /// On Linux a connection with a user timeout is given up at the first probe at which it has been silent for that
+    /// long, and the number of probes counts no more. So the timeout ends a second before the probe after the last:
+    /// were it longer, that probe would still be waited out, and were it shorter, one lost probe would be enough.
+    pub fn probing_after(idle: Option<Duration>) -> SocketOptions {
+        let (interval, probes) = (Duration::from_secs(3), 3);
+        let user_timeout =
+            idle.unwrap_or(Duration::from_secs(5)) + interval * probes - Duration::from_secs(1);
+        SocketOptions {
+            keepalive_idle: idle,
+            keepalive_interval: interval,
+            keepalive_probes: probes,
+            user_timeout,
+            unsent_bytes_low: 64 * 1024,
+        }
+    }
+
     /// Sets the options on a TCP socket, and `TCP_NODELAY`: frames are already coalesced when they are written.
     fn apply(&self, socket: SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
-        let keepalive = TcpKeepalive::new()
-            .with_time(self.keepalive_idle)
-            .with_interval(self.keepalive_interval)
-            .with_retries(self.keepalive_probes);
-        socket.set_tcp_keepalive(&keepalive)?;
+        if let Some(idle) = self.keepalive_idle {
+            let keepalive = TcpKeepalive::new()
+                .with_time(idle)
+                .with_interval(self.keepalive_interval)
+                .with_retries(self.keepalive_probes);
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(self.user_timeout))?;
         #[cfg(target_os = "linux")]

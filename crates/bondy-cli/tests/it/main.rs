@@ -1,6 +1,19 @@
 //! The binary, as a shell sees it: output, errors and exit codes.
 #![allow(clippy::disallowed_methods, reason = "these tests write files for the binary to read")]
 
+#[path = "../../../bondy-node/tests/it/authority.rs"]
+mod authority;
+mod churn;
+mod fan_out;
+mod half_open;
+#[path = "../../../bondy-node/tests/it/openmetrics.rs"]
+mod openmetrics;
+#[path = "../../../bondy-node/tests/it/peer/mod.rs"]
+mod peer;
+mod process;
+mod signals;
+mod slow;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

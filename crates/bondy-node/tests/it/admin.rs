@@ -36,10 +36,8 @@ fn unknown_paths_are_404_and_other_methods_405() {
 
 #[test]
 fn a_listener_for_applications_serves_nothing_of_the_administration() {
-    let node = Setup::new()
-        .listener("http", "serve: [http]")
-        .listener("public", "serve: [websocket, http]")
-        .start();
+    let node =
+        Setup::new().listener("http", "serve: [http]").listener("public", "serve: [websocket, http]").start();
     for listener in ["http", "public"] {
         for path in ["/", "/ping", "/ready", "/metrics"] {
             assert_eq!(http(&node.address(listener), "GET", path).status, 404, "{listener} {path}");

@@ -188,7 +188,8 @@ fn a_ping_between_messages_does_not_break_their_order() {
     for dial in [node.rawsocket("all"), node.websocket("all")] {
         let mut peer = dial.join(REALM);
         for request in 1..=50 {
-            let message = crate::peer::encode(Serializer::Json, &json!([64, request, {}, format!("a.p{request}")]));
+            let message =
+                crate::peer::encode(Serializer::Json, &json!([64, request, {}, format!("a.p{request}")]));
             peer.wire.send(&message);
             peer.wire.send_ping(&[request]);
         }

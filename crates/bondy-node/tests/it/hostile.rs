@@ -82,8 +82,14 @@ fn random_bytes_in_place_of_a_handshake_end_the_connection() {
             let mut stream = Dial::rawsocket(address).try_connect().expect("a connection");
             let mut bytes = random_bytes(&mut random);
             // Begin as one of the protocols now and then.
-            let beginnings: [&[u8]; 6] =
-                [b"", b"\x7f", b"GET /ws HTTP/1.1\r\n", b"\x16\x03\x01", b"PROXY TCP4 ", b"\r\n\r\n\0\r\nQUIT\n"];
+            let beginnings: [&[u8]; 6] = [
+                b"",
+                b"\x7f",
+                b"GET /ws HTTP/1.1\r\n",
+                b"\x16\x03\x01",
+                b"PROXY TCP4 ",
+                b"\r\n\r\n\0\r\nQUIT\n",
+            ];
             bytes.splice(0..0, beginnings[(round % 6) as usize].iter().copied());
             let _ = stream.write_all(&bytes);
             stream.end();
@@ -431,7 +437,10 @@ fn a_lone_surrogate_is_an_error_to_its_sender_and_the_session_lives() {
     peer.wire.send(b"[48,1,{},\"com.example.echo\",[\"\\ud800\"]]");
     assert_eq!(peer.receive()[4], "wamp.error.invalid_argument");
     // In an answer it ends the call, and the callee lives as well.
-    let request = { peer.next_request(); peer.begin_call("com.example.echo", &json!([])) };
+    let request = {
+        peer.next_request();
+        peer.begin_call("com.example.echo", &json!([]))
+    };
     let invocation = callee.receive_type(peer::INVOCATION);
     callee.wire.send(format!("[70,{},{{}},[\"\\udfff\"]]", invocation[1]).as_bytes());
     assert_eq!(peer.end_call(request), Err("wamp.error.invalid_argument".to_owned()));
@@ -458,7 +467,9 @@ fn an_unknown_subprotocol_is_answered_with_400_and_the_first_known_one_is_taken(
         assert!(ask(unknown).starts_with("http/1.1 400 "), "{unknown:?}");
     }
     let answer = ask(Some("wamp.2.ubjson, wamp.2.cbor, wamp.2.json"));
-    assert!(answer.starts_with("http/1.1 101 ") && answer.contains("sec-websocket-protocol: wamp.2.cbor\r\n"));
+    assert!(
+        answer.starts_with("http/1.1 101 ") && answer.contains("sec-websocket-protocol: wamp.2.cbor\r\n")
+    );
 }
 
 #[test]

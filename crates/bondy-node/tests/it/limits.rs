@@ -12,15 +12,17 @@ use crate::peer::{self, Dial, until_end};
 
 #[test]
 fn a_full_listener_refuses_rawsocket_with_code_4_and_http_with_503() {
-    let node = Setup::new()
-        .listener("all", "serve: [rawsocket, websocket, http], connections_max: 2")
-        .start();
+    let node =
+        Setup::new().listener("all", "serve: [rawsocket, websocket, http], connections_max: 2").start();
     let dial = node.rawsocket("all");
     let (first, mut second) = (dial.join(REALM), node.websocket("all").join(REALM));
     let error = dial.try_open().err().expect("a refusal");
     assert!(error.to_string().contains("maximum connection count"), "{error}");
     let error = node.websocket("all").try_open().err().expect("a refusal").to_string();
-    assert!(error.starts_with("HTTP/1.1 503 ") && error.to_ascii_lowercase().contains("retry-after:"), "{error}");
+    assert!(
+        error.starts_with("HTTP/1.1 503 ") && error.to_ascii_lowercase().contains("retry-after:"),
+        "{error}"
+    );
     assert_eq!(http(&node.address("all"), "GET", "/").status, 503);
     // Those who are in notice nothing, and a place that is free is given again.
     second.register("com.example.echo");
@@ -96,9 +98,8 @@ fn a_handshake_that_does_not_come_in_time_ends_the_connection() {
 
 #[test]
 fn a_hello_that_does_not_come_in_time_ends_the_connection() {
-    let node = Setup::new()
-        .listener("all", "serve: [rawsocket, websocket], authentication_timeout: 200ms")
-        .start();
+    let node =
+        Setup::new().listener("all", "serve: [rawsocket, websocket], authentication_timeout: 200ms").start();
     for dial in [node.rawsocket("all"), node.websocket("all")] {
         let mut wire = dial.open();
         until_end(&mut wire);
@@ -121,6 +122,22 @@ fn a_hello_without_end_is_refused_before_it_fills_the_memory() {
     let (messages, _) = until_end(&mut wire);
     // The peer may find the connection reset before it has read the reason.
     assert!(messages.iter().all(|message| message[2] == "wamp.error.protocol_violation"), "{messages:?}");
+    drop(wire);
+    node.wait_for_metric("bondy_connections", |connections| connections == 1.0);
+}
+
+#[test]
+fn a_hello_without_end_is_refused_over_websocket_as_well() {
+    let node = Setup::new().listener("ws", "serve: [websocket]").start();
+    let mut wire = node.websocket("ws").open();
+    let mut hello = b"[1,\"realm1\",{\"x\":\"".to_vec();
+    hello.resize(8 << 20, b'a');
+    let frame = wire.frame(&hello);
+    // Less than what the frame announces, and more than any HELLO needs.
+    wire.send_bytes(&frame[..1 << 20]);
+    let (messages, _) = until_end(&mut wire);
+    assert!(messages.iter().all(|message| message[2] == "wamp.error.protocol_violation"), "{messages:?}");
+    drop(wire);
     node.wait_for_metric("bondy_connections", |connections| connections == 1.0);
 }
 

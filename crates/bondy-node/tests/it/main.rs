@@ -12,6 +12,7 @@ mod limits;
 mod node;
 mod openmetrics;
 mod peer;
+mod settled;
 mod sizes;
 mod sources;
 mod transports;

@@ -61,11 +61,9 @@ impl Setup {
         Self { realms: realms.to_owned(), ..self }
     }
 
-    /// Further lines of the file.
-    pub(crate) fn with(mut self, lines: &str) -> Self {
-        self.others.push_str(lines);
-        self.others.push('\n');
-        self
+    /// Another line of the file.
+    pub(crate) fn with(self, line: &str) -> Self {
+        Self { others: format!("{}{line}\n", self.others), ..self }
     }
 
     #[track_caller]
@@ -145,10 +143,6 @@ impl Witness {
         let request = self.0.begin_call("com.example.witness", &serde_json::json!(["alive"]));
         self.0.echo();
         assert_eq!(self.0.end_call(request), Ok(serde_json::json!(["alive"])));
-    }
-
-    pub(crate) fn peer(&mut self) -> &mut Peer {
-        &mut self.0
     }
 }
 

@@ -50,6 +50,7 @@ impl Metrics {
         *self.0.get(name).unwrap_or_else(|| panic!("there is no sample {name} in {:?}", self.0.keys()))
     }
 
+    #[allow(dead_code, reason = "the tests of the binary, which use this file too, do not ask")]
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }

@@ -72,10 +72,7 @@ fn an_address_family_that_is_not_named_is_refused() {
 
 #[test]
 fn a_refused_client_is_told_by_abort_and_closed() {
-    let node = Setup::new()
-        .realms(REALMS)
-        .listener("all", "serve: [rawsocket, websocket]")
-        .start();
+    let node = Setup::new().realms(REALMS).listener("all", "serve: [rawsocket, websocket]").start();
     for dial in [node.rawsocket("all"), node.websocket("all")] {
         let mut wire = dial.open();
         wire.send(&peer::encode(Serializer::Json, &peer::hello("v6")));

@@ -161,9 +161,8 @@ fn peers_of_every_transport_and_serializer_understand_each_other() {
 
 #[test]
 fn the_proxy_protocol_tells_the_clients_address() {
-    let node = Setup::new()
-        .listener("proxied", "serve: [rawsocket, websocket], proxy_protocol: true")
-        .start();
+    let node =
+        Setup::new().listener("proxied", "serve: [rawsocket, websocket], proxy_protocol: true").start();
     let version_1 = b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 80\r\n".to_vec();
     let mut version_2 = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
     version_2.extend_from_slice(&[0x21, 0x11, 0, 12, 203, 0, 113, 8, 127, 0, 0, 1, 0x12, 0x67, 0, 80]);

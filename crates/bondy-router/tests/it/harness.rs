@@ -245,7 +245,9 @@ impl World {
         let client = self.client(name);
         let (realm, session) = (Arc::clone(&client.realm), Arc::clone(&client.session));
         session.count_received(1, bytes.len() as u64);
+        let is_too_large = bytes.len() > realm.config().limits.message_bytes_max;
         let flow = match message::parse(session.serializer(), bytes) {
+            Ok(message) if is_too_large => realm.handle_too_large(&session, &message, &mut self.turn),
             Ok(message) => realm.handle(&session, &message, &mut self.turn),
             Err(error) => realm.handle_malformed(&session, &error, &mut self.turn),
         };
@@ -368,7 +370,8 @@ impl World {
         let slow = std::mem::take(&mut self.turn.slow);
         let congested = std::mem::take(&mut self.turn.congested);
         for client in self.clients.values_mut() {
-            let is_in = |list: &[Arc<Session>]| list.iter().any(|session| Arc::ptr_eq(session, &client.session));
+            let is_in =
+                |list: &[Arc<Session>]| list.iter().any(|session| Arc::ptr_eq(session, &client.session));
             if is_in(&slow) {
                 client.outputs.push_back(Output::Slow);
             }

@@ -53,3 +53,53 @@ fn retained_events_follow_their_transcripts() {
 fn event_histories_follow_their_transcripts() {
     play_file("history", include_str!("../transcripts/history.txt"));
 }
+
+#[test]
+fn calls_follow_their_transcripts() {
+    play_file("call", include_str!("../transcripts/call.txt"));
+}
+
+#[test]
+fn registrations_follow_their_transcripts() {
+    play_file("registration", include_str!("../transcripts/registration.txt"));
+}
+
+#[test]
+fn progressive_calls_follow_their_transcripts() {
+    play_file("progressive", include_str!("../transcripts/progressive.txt"));
+}
+
+#[test]
+fn canceled_calls_follow_their_transcripts() {
+    play_file("cancel", include_str!("../transcripts/cancel.txt"));
+}
+
+#[test]
+fn rerouted_calls_follow_their_transcripts() {
+    play_file("reroute", include_str!("../transcripts/reroute.txt"));
+}
+
+#[test]
+fn meta_procedures_and_events_follow_their_transcripts() {
+    play_file("meta", include_str!("../transcripts/meta.txt"));
+}
+
+#[test]
+fn testaments_follow_their_transcripts() {
+    play_file("testament", include_str!("../transcripts/testament.txt"));
+}
+
+#[test]
+fn limits_follow_their_transcripts() {
+    play_file("limit", include_str!("../transcripts/limit.txt"));
+}
+
+#[test]
+fn outboxes_follow_their_transcripts() {
+    play_file("outbox", include_str!("../transcripts/outbox.txt"));
+}
+
+#[test]
+fn serializers_follow_their_transcripts() {
+    play_file("serializer", include_str!("../transcripts/serializer.txt"));
+}

@@ -46,9 +46,20 @@ pub(crate) struct Party {
 /// What a client sends by itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    Call { request: u64, has_more: bool, has_timeout: bool, finds: Finds },
-    More { request: u64, is_last: bool },
-    Cancel { request: u64, mode: CancelMode },
+    Call {
+        request: u64,
+        has_more: bool,
+        has_timeout: bool,
+        finds: Finds,
+    },
+    More {
+        request: u64,
+        is_last: bool,
+    },
+    Cancel {
+        request: u64,
+        mode: CancelMode,
+    },
     Register,
     /// Once this party is registered.
     Unregister(Option<&'static str>),

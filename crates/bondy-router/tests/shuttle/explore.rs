@@ -18,6 +18,12 @@ const STACK_BYTES: usize = if cfg!(debug_assertions) { 512 * 1024 } else { 128 *
 /// No execution comes near to it unless threads keep each other busy for ever.
 const STEPS_MAX: usize = 200_000;
 
+/// A property that does not hold.
+#[macro_export]
+macro_rules! violated {
+    ($property:literal, $($text:tt)*) => { panic!("{}: {}", $property, format_args!($($text)*)) };
+}
+
 /// What is executed once per schedule.
 pub(crate) type Run = Arc<dyn Fn() + Send + Sync>;
 

@@ -70,8 +70,7 @@ pub(crate) fn join(
     link: Arc<dyn Link>,
     turn: &mut Turn,
 ) -> Arc<Session> {
-    let limits =
-        OutboxLimits { soft_bytes: HARD_BYTES, hard_bytes: HARD_BYTES, message_bytes_max: 1 << 20 };
+    let limits = OutboxLimits { soft_bytes: HARD_BYTES, hard_bytes: HARD_BYTES, message_bytes_max: 1 << 20 };
     let config = SessionConfig {
         identity: SessionIdentity {
             authid: authid.into(),

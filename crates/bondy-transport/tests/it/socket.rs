@@ -123,7 +123,7 @@ async fn two_listeners_on_one_port_are_refused() {
 #[tokio::test]
 async fn dead_peer_options_are_set_on_accepted_and_connected_sockets() {
     let (listener, port) = listen().await;
-    let options = SocketOptions { keepalive_idle: Duration::from_secs(7), ..SocketOptions::default() };
+    let options = SocketOptions::probing_after(Some(Duration::from_secs(7)));
     let client = Stream::connect_tcp(([127, 0, 0, 1], port).into(), &options).await.unwrap();
     let server = listener.accept().await.unwrap().register(&options).unwrap();
     for stream in [&client, &server] {
@@ -134,10 +134,16 @@ async fn dead_peer_options_are_set_on_accepted_and_connected_sockets() {
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(3));
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
         #[cfg(target_os = "linux")]
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(15)));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7 + 3 * 3 - 1)));
         #[cfg(target_os = "linux")]
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), 64 * 1024);
     }
+    let options = SocketOptions::probing_after(None);
+    let Stream::Tcp(client) = Stream::connect_tcp(([127, 0, 0, 1], port).into(), &options).await.unwrap()
+    else {
+        unreachable!()
+    };
+    assert!(!SockRef::from(&client).keepalive().unwrap(), "off is off");
 }
 
 #[tokio::test]

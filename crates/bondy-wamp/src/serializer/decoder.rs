@@ -319,11 +319,24 @@ impl<'a> Decoder<'a> {
     /// Enters the container whose token has just been read.
     #[inline]
     pub(crate) fn enter(&mut self, len: Option<usize>, start: usize) -> Result<Items, ParseError> {
+        self.enter_level(start)?;
+        Ok(Items { remaining: len, progress: Progress::Entered })
+    }
+
+    /// One more container is open. Whoever calls this directly keeps the state of the container.
+    #[inline(always)]
+    pub(super) fn enter_level(&mut self, start: usize) -> Result<(), ParseError> {
         if self.levels == LEVELS_MAX {
             return Err(ParseErrorKind::TooDeep.at(start));
         }
         self.levels += 1;
-        Ok(Items { remaining: len, progress: Progress::Entered })
+        Ok(())
+    }
+
+    /// The container entered last has ended.
+    #[inline(always)]
+    pub(super) fn leave_level(&mut self) {
+        self.levels -= 1;
     }
 
     /// Goes to the next item of a list; false if there is none (and the list is left), then and ever after.
@@ -397,7 +410,7 @@ impl<'a> Decoder<'a> {
         };
         if !more {
             items.progress = Progress::Left;
-            self.levels -= 1;
+            self.leave_level();
         }
         Ok(more)
     }

@@ -73,9 +73,7 @@ fn copy(source: Serializer, item: &[u8], encoder: &mut Encoder<'_>) -> Result<()
         let token = decoder.token_of(source)?;
         match token {
             Token::List(len) | Token::Dict(len) => {
-                if depth + 2 > LEVELS_MAX {
-                    return Err(ParseErrorKind::TooDeep.at(decoder.offset()));
-                }
+                decoder.enter_level(decoder.offset())?;
                 let dict = matches!(token, Token::Dict(_));
                 outer[depth] = open;
                 depth += 1;
@@ -91,6 +89,7 @@ fn copy(source: Serializer, item: &[u8], encoder: &mut Encoder<'_>) -> Result<()
                 break;
             }
             end(encoder, open, base);
+            decoder.leave_level();
             depth -= 1;
             open = outer[depth];
         }

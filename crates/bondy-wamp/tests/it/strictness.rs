@@ -133,10 +133,8 @@ fn elements_have_their_types() {
         ("[48,1,{},1]", "CALL: Procedure must be a string"),
         ("[48,1,{},null]", "CALL: Procedure must be a string"),
         ("[48,1,{},\"p\",{}]", "CALL: Arguments must be a list"),
-        ("[48,1,{},\"p\",null]", "CALL: Arguments must be a list"),
         ("[48,1,{},\"p\",\"x\"]", "CALL: Arguments must be a list"),
         ("[48,1,{},\"p\",[],[]]", "CALL: ArgumentsKw must be a dictionary"),
-        ("[48,1,{},\"p\",[],null]", "CALL: ArgumentsKw must be a dictionary"),
         ("[1,1,{}]", "HELLO: Realm must be a string"),
         ("[1,\"r\",[]]", "HELLO: Details must be a dictionary"),
         ("[5,1,{}]", "AUTHENTICATE: Signature must be a string"),
@@ -148,6 +146,23 @@ fn elements_have_their_types() {
     ] {
         assert_eq!(refusal(json), expected, "{json}");
     }
+}
+
+#[test]
+fn null_arguments_count_as_absent() {
+    for json in ["[48,1,{},\"p\",null]", "[48,1,{},\"p\",null,null]", "[48,1,{},\"p\"]"] {
+        accepted(json, |message| match message {
+            Message::Call(message) => assert!(message.payload.is_empty(), "{json}"),
+            other => panic!("{other:?}"),
+        });
+    }
+    accepted("[48,1,{},\"p\",null,{\"k\":1}]", |message| match message {
+        Message::Call(message) => {
+            assert!(message.payload.args.is_empty());
+            assert_eq!(message.payload.elements(), 2, "an empty list takes the place");
+        }
+        other => panic!("{other:?}"),
+    });
 }
 
 #[test]

@@ -194,6 +194,9 @@ fn cbor_tags_are_dropped_and_their_content_is_kept() {
 fn undefined_becomes_null() {
     assert_eq!(to_json(CBOR, b"\xf7"), "null");
     assert_eq!(converted(CBOR, b"\xf7", MSGPACK), b"\xc0");
+    // MessagePack has none, but JavaScript's libraries write this extension for it.
+    assert_eq!(to_json(MSGPACK, b"\xd4\x00\x00"), "null");
+    assert_eq!(to_json(MSGPACK, b"\xd4\x00\x01"), "\"\\u0000AQ==\"");
 }
 
 #[test]

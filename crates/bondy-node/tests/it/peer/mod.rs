@@ -92,13 +92,7 @@ impl Peer {
             return Err(welcome);
         }
         let session = welcome[1].as_u64().expect("a session id");
-        Ok(Peer {
-            wire,
-            session,
-            welcome: welcome[2].clone(),
-            last_request: 0,
-            postponed: VecDeque::new(),
-        })
+        Ok(Peer { wire, session, welcome: welcome[2].clone(), last_request: 0, postponed: VecDeque::new() })
     }
 
     pub(crate) fn send(&mut self, message: &Value) {

@@ -145,10 +145,7 @@ impl Dial {
         let has = |text: &str| head.to_ascii_lowercase().contains(&text.to_ascii_lowercase());
         let is_upgraded = head.starts_with("HTTP/1.1 101 ")
             && has(&format!("sec-websocket-accept: {}\r\n", accept_key(KEY)))
-            && has(&format!(
-                "sec-websocket-protocol: {}\r\n",
-                self.serializer.subprotocol(self.batched)
-            ));
+            && has(&format!("sec-websocket-protocol: {}\r\n", self.serializer.subprotocol(self.batched)));
         if !is_upgraded {
             return Err(io::Error::other(head));
         }

@@ -7,9 +7,11 @@
 
 mod broker;
 mod dealer;
+mod kept;
 mod matching;
 mod meta;
 mod placement;
+mod registration;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};

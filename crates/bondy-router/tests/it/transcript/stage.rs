@@ -135,7 +135,8 @@ impl Stage {
     }
 
     fn join(&mut self, name: &str, profile: Option<&Value>, expected: &[Expected]) -> Played<()> {
-        let realm = profile.and_then(|profile| profile.entry("realm")).and_then(Value::as_str).unwrap_or(REALM);
+        let realm =
+            profile.and_then(|profile| profile.entry("realm")).and_then(Value::as_str).unwrap_or(REALM);
         if !self.world.has_realm(realm) {
             self.world.add_realm(RealmConfig { uri: realm.to_owned(), ..RealmConfig::default() });
         }
@@ -223,7 +224,8 @@ impl Stage {
 
 /// Shows the name of a message in front of it.
 fn named(list: &str) -> String {
-    let code = list.trim_start_matches('[').split([',', ']']).next().and_then(|code| code.parse::<u64>().ok());
+    let code =
+        list.trim_start_matches('[').split([',', ']']).next().and_then(|code| code.parse::<u64>().ok());
     match code.and_then(|code| MessageType::try_from(code).ok()) {
         Some(message_type) => format!("{message_type} {list}"),
         None => list.to_owned(),
@@ -325,6 +327,7 @@ fn limits(value: Option<&Value>) -> Played<Limits> {
         ("invocations_max", &mut limits.invocations_max),
         ("retained_max", &mut limits.retained_max),
         ("history_bytes_max", &mut limits.history_bytes_max),
+        ("message_bytes_max", &mut limits.message_bytes_max),
         ("testaments_max", &mut limits.testaments_max),
         ("prefix_lengths_max", &mut limits.prefix_lengths_max),
     ];

@@ -20,9 +20,8 @@ impl Symbols {
         if let Some(bound) = self.bound.get(&key) {
             return if *bound == id { Ok(()) } else { Err(format!("{kind}:{name} is {bound}, not {id}")) };
         }
-        let taken = self.bound.iter().find(|((scope, of, _), bound)| {
-            **bound == id && *scope == key.0 && of == kind
-        });
+        let taken =
+            self.bound.iter().find(|((scope, of, _), bound)| **bound == id && *scope == key.0 && of == kind);
         if let Some(((_, _, other), _)) = taken {
             return Err(format!("{id} is {kind}:{other}, not {kind}:{name}"));
         }

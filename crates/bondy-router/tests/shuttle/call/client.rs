@@ -12,7 +12,7 @@ use super::ledger::CallFacts;
 use super::message::{self, Chunk, PROCEDURE};
 use super::world::World;
 use super::{Act, Finds, Party, Step, Way};
-use crate::activity::chosen;
+use crate::crew::chosen;
 use crate::seat::Seat;
 
 /// One client of an execution.
@@ -48,23 +48,17 @@ impl Client {
             // A client may always wait.
             let choice = chosen(moves.len() + 1);
             match moves.get(choice) {
-                Some(chosen_move) => {
-                    if !self.make(*chosen_move) {
-                        return self.world.activity.end();
-                    }
-                }
-                None if moves.is_empty() => {
-                    if !self.rest() {
-                        return;
-                    }
-                }
-                None => thread::yield_now(),
+                Some(chosen_move) => self.make(*chosen_move),
+                None if !moves.is_empty() => thread::yield_now(),
+                None if self.rest() => {}
+                None => return,
             }
         }
     }
 
-    fn seat(&self) -> &Seat {
-        &self.world.seats[self.who]
+    /// How many messages have been appended for this client up to now.
+    fn appended(&mut self) -> u64 {
+        self.world.seats[self.who].appended(&mut self.turn.pool)
     }
 
     fn party(&self) -> &Party {
@@ -74,11 +68,11 @@ impl Client {
     /// Waits for news. False when nothing can come any more.
     fn rest(&mut self) -> bool {
         let world = Arc::clone(&self.world);
-        world.activity.end();
+        world.crew.idle();
         loop {
             thread::yield_now();
             if self.world.seats[self.who].has_news(&mut self.turn.pool) {
-                world.activity.begin();
+                world.crew.begin();
                 return true;
             }
             if world.is_over(&mut self.turn) {
@@ -89,6 +83,9 @@ impl Client {
 
     fn moves(&self) -> Vec<Move> {
         let mut moves = Vec::new();
+        if self.world.ledger().places[self.who].is_dead {
+            return moves;
+        }
         if let Some(step) = self.party().script.get(self.position).filter(|step| self.may_send(step)) {
             moves.push(Move::Script(*step));
         }
@@ -137,8 +134,8 @@ impl Client {
         }
     }
 
-    /// Returns whether the client's thread has lived.
-    fn make(&mut self, chosen_move: Move) -> bool {
+    /// A client whose thread has died in this does nothing any more, and still sees what comes.
+    fn make(&mut self, chosen_move: Move) {
         let lives = match chosen_move {
             Move::Script(step) => {
                 self.position += 1;
@@ -151,7 +148,6 @@ impl Client {
         if !lives {
             world.ledger().places[self.who].is_dead = true;
         }
-        lives
     }
 
     /// Handles something for this client's session. Returns whether its thread has lived.
@@ -186,9 +182,9 @@ impl Client {
                 let lives = self.handle(|world, seat, turn| {
                     world.realm.leave(&seat.session, Farewell::Lost, turn);
                 });
-                // What was appended before it left, it does not see: its connection is lost.
-                self.seat().look(&mut self.turn.pool);
-                self.world.ledger().places[self.who].is_closed = true;
+                // What was appended before it left it does not see: its connection is lost.
+                self.world.seats[self.who].look(&mut self.turn.pool);
+                self.world.ledger().places[self.who].is_closed = lives;
                 lives
             }
             Step::Violate => self.handle(|world, seat, turn| {
@@ -221,9 +217,8 @@ impl Client {
             has_more,
             has_timeout,
         };
-        let lives =
-            self.handle(|world, seat, turn| message::call(&world.realm, &seat.session, chunk, turn));
-        let appended = self.seat().appended(&mut self.turn.pool);
+        let lives = self.handle(|world, seat, turn| message::call(&world.realm, &seat.session, chunk, turn));
+        let appended = self.appended();
         if lives && let Some(facts) = self.world.ledger().calls.get_mut(&call) {
             facts.handled_at = Some(appended);
         }
@@ -272,7 +267,9 @@ impl Client {
                 Some(*act)
             }
         };
-        if may_act == Some(Act::Unavailable) && let Some(facts) = ledger.calls.get_mut(&call) {
+        if may_act == Some(Act::Unavailable)
+            && let Some(facts) = ledger.calls.get_mut(&call)
+        {
             facts.is_rerouted = true;
         }
         drop(ledger);
@@ -280,7 +277,7 @@ impl Client {
         let lives = self.handle(|world, seat, turn| {
             message::answer(&world.realm, &seat.session, id, act, call, turn);
         });
-        let appended = self.seat().appended(&mut self.turn.pool);
+        let appended = self.appended();
         if let Some(invocation) = self.world.ledger().invocations.get_mut(&key).filter(|_| lives) {
             invocation.answered_at = invocation.is_answered.then_some(appended);
         }

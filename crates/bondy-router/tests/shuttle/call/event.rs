@@ -9,7 +9,7 @@ use bondy_wamp::error_uri::CloseUri;
 
 use super::world::World;
 use super::{Event, message};
-use crate::activity::{chosen, dawdle};
+use crate::crew::{chosen, dawdle};
 
 /// A thread goes through so many sections at most in the handling of one message, or about so.
 const SECTIONS_MAX: usize = 8;
@@ -72,6 +72,7 @@ pub(super) fn surviving(world: &Arc<World>, handle: impl FnOnce(&Arc<World>)) ->
     match outcome {
         Ok(()) => true,
         Err(death) if death.is::<striking::Struck>() => {
+            dawdle();
             shut_down(world, &mut world.turn(2000));
             false
         }

@@ -8,6 +8,7 @@ use bondy_wamp::message::{CancelMode, Error, Invocation, Message, MessageType};
 
 use super::{Finds, Scenario, Way};
 use crate::seat::{numbers, parsed};
+use crate::violated;
 
 /// Everything that is known from the outside.
 #[derive(Debug)]
@@ -44,6 +45,12 @@ pub(super) struct Place {
     pub(super) shut_down_at: Option<u64>,
     /// Its thread has died.
     pub(super) is_dead: bool,
+}
+
+impl Place {
+    pub(super) fn can_be_interrupted(&self) -> bool {
+        self.can_be_interrupted
+    }
 }
 
 /// One call as its caller knows it.
@@ -86,12 +93,6 @@ impl InvocationFacts {
     }
 }
 
-/// A property that does not hold.
-macro_rules! violated {
-    ($property:literal, $($text:tt)*) => { panic!("{}: {}", $property, format_args!($($text)*)) };
-}
-pub(super) use violated;
-
 impl Ledger {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let place = |party: &super::Party| Place {
@@ -117,7 +118,7 @@ impl Ledger {
 
     fn observe(&mut self, who: usize, message: &Message<'_>) {
         let place = &mut self.places[who];
-        if place.is_closed && !place.is_dead {
+        if place.is_closed {
             violated!("P9", "{message:?} for {who}, whose session has ended");
         }
         match message {
@@ -174,7 +175,10 @@ impl Ledger {
             violated!("P2", "an answer after the final answer of call {number} of {who}: {args:?}");
         }
         if !args.is_empty() && args != [who as u64, number] {
-            violated!("P2", "the answer to call {args:?} under request {request}, now of call {number} of {who}");
+            violated!(
+                "P2",
+                "the answer to call {args:?} under request {request}, now of call {number} of {who}"
+            );
         }
         call.finals += u32::from(is_final);
         number

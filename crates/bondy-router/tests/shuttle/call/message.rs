@@ -78,13 +78,7 @@ pub(super) fn meta_call(
     call_with(realm, session, chunk, &format!("{args:?}"), turn);
 }
 
-pub(super) fn cancel(
-    realm: &Realm,
-    session: &Arc<Session>,
-    request: u64,
-    mode: CancelMode,
-    turn: &mut Turn,
-) {
+pub(super) fn cancel(realm: &Realm, session: &Arc<Session>, request: u64, mode: CancelMode, turn: &mut Turn) {
     let cancel = Cancel { request: RequestId(request), mode };
     send(realm, session, &Message::Cancel(cancel), turn);
 }

@@ -9,12 +9,11 @@ use bondy_router::timer::Timer;
 use bondy_router::turn::{Now, Turn};
 use bondy_wamp::feature::{Feature, Features};
 use shuttle::rand::{RngCore, thread_rng};
-use shuttle::thread::{self, JoinHandle};
 
 use super::client::Client;
 use super::ledger::Ledger;
 use super::{Party, Scenario, ending, event, message};
-use crate::activity::{Activity, dawdle};
+use crate::crew::{Crew, dawdle};
 use crate::seat::Seat;
 
 /// What the threads of one execution share.
@@ -25,10 +24,9 @@ pub(super) struct World {
     pub(super) seats: Vec<Seat>,
     /// One for each event, since a session's messages are handled by one thread at a time.
     pub(super) admins: Vec<Seat>,
-    pub(super) activity: Activity,
+    pub(super) crew: Arc<Crew>,
     ledger: Mutex<Ledger>,
     clock_ns: AtomicU64,
-    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl World {
@@ -37,17 +35,13 @@ impl World {
         let world = Arc::new(World::new(scenario));
         for event in 0..scenario.events.len() {
             let its_world = Arc::clone(&world);
-            world.spawn(move || event::happen(&its_world, event));
+            world.crew.spawn(move || event::happen(&its_world, event));
         }
         for party in 0..scenario.parties.len() {
             let client = Client::new(&world, party);
-            world.spawn_busy(move || client.run());
+            world.crew.spawn_idling(move || client.run());
         }
-        loop {
-            let thread = world.lock_threads().pop();
-            let Some(thread) = thread else { break };
-            thread.join().expect("a failed thread ends the execution");
-        }
+        world.crew.join();
         ending::check(&world);
     }
 
@@ -75,10 +69,9 @@ impl World {
             realm,
             seats,
             admins,
-            activity: Activity::default(),
+            crew: Arc::default(),
             ledger: Mutex::new(ledger),
             clock_ns: AtomicU64::new(1),
-            threads: Mutex::default(),
         }
     }
 
@@ -113,7 +106,7 @@ impl World {
         turn.congested.clear();
         for timer in std::mem::take(&mut turn.timers) {
             let world = Arc::clone(self);
-            self.spawn(move || world.expire(timer));
+            self.crew.spawn(move || world.expire(timer));
         }
     }
 
@@ -128,27 +121,7 @@ impl World {
 
     /// Is nothing going on, and nothing unseen?
     pub(super) fn is_over(&self, turn: &mut Turn) -> bool {
-        self.activity.is_over(|| self.seats.iter().any(|seat| seat.has_news(&mut turn.pool)))
-    }
-
-    /// A thread that is busy until its end.
-    pub(super) fn spawn(self: &Arc<Self>, run: impl FnOnce() + Send + 'static) {
-        let world = Arc::clone(self);
-        self.spawn_busy(move || {
-            run();
-            world.activity.end();
-        });
-    }
-
-    /// A thread that is busy at first, and says itself when it is not.
-    fn spawn_busy(self: &Arc<Self>, run: impl FnOnce() + Send + 'static) {
-        self.activity.begin();
-        let thread = thread::spawn(run);
-        self.lock_threads().push(thread);
-    }
-
-    fn lock_threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.crew.is_done(|| self.seats.iter().any(|seat| seat.has_news(&mut turn.pool)))
     }
 }
 

@@ -79,7 +79,11 @@ fn header_survives(bytes: &[u8], role: Role, deflate: bool) {
 }
 
 /// All events of the input, read piece by piece, and the error that ends them.
-fn events(settings: Settings, input: &[u8], read_bytes: usize) -> (Vec<Event<'static>>, Option<ProtocolError>) {
+fn events(
+    settings: Settings,
+    input: &[u8],
+    read_bytes: usize,
+) -> (Vec<Event<'static>>, Option<ProtocolError>) {
     let mut decoder = Decoder::new(settings);
     let mut inflater = Inflater::default();
     let mut events = Vec::new();

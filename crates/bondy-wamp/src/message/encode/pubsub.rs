@@ -20,7 +20,7 @@ impl Publish<'_> {
     /// Appends everything behind the request id, to the end of the list.
     ///
     /// # Errors
-    /// As [`Message::encode`], but what was appended until then stays.
+    /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         self.options.encode(encoder)?;
         encoder.string(&self.topic);
@@ -141,7 +141,7 @@ impl Event<'_> {
     /// Appends everything behind the subscription id, to the end of the list.
     ///
     /// # Errors
-    /// As [`Message::encode`], but what was appended until then stays.
+    /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encoder.unsigned(self.publication.0);
         self.details.encode(encoder)?;

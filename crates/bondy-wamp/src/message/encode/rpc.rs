@@ -16,7 +16,7 @@ impl Call<'_> {
     /// Appends everything behind the request id, to the end of the list.
     ///
     /// # Errors
-    /// As [`Message::encode`], but what was appended until then stays.
+    /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         self.options.encode(encoder)?;
         encoder.string(&self.procedure);
@@ -75,7 +75,7 @@ impl Result<'_> {
     /// Appends everything behind the request id, to the end of the list.
     ///
     /// # Errors
-    /// As [`Message::encode`], but what was appended until then stays.
+    /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encode_progress(self.progress, &self.details, encoder)?;
         self.payload.encode(encoder)?;
@@ -93,7 +93,7 @@ impl Yield<'_> {
     /// Appends everything behind the request id, to the end of the list.
     ///
     /// # Errors
-    /// As [`Message::encode`], but what was appended until then stays.
+    /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encode_progress(self.progress, &self.options, encoder)?;
         self.payload.encode(encoder)?;
@@ -170,7 +170,7 @@ impl Invocation<'_> {
     /// Appends everything behind the request id, to the end of the list.
     ///
     /// # Errors
-    /// As [`Message::encode`], but what was appended until then stays.
+    /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encoder.unsigned(self.registration.0);
         self.details.encode(encoder)?;

@@ -66,7 +66,7 @@ impl Error<'_> {
     /// Appends everything behind the type of the request, to the end of the list.
     ///
     /// # Errors
-    /// As [`Message::encode`], but what was appended until then stays.
+    /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encoder.unsigned(self.request.0);
         encoder.begin_dict(self.details.entries.len());

@@ -51,6 +51,8 @@ fn levels(theirs: &Theirs) -> usize {
 fn same(ours: &Value, theirs: &Theirs) -> bool {
     match (ours, theirs) {
         (Value::Null, Theirs::Nil) => true,
+        // How JavaScript's undefined is written.
+        (Value::Null, Theirs::Ext(0, data)) => data == &[0],
         (Value::Bool(ours), Theirs::Boolean(theirs)) => ours == theirs,
         (Value::Integer(ours), Theirs::Integer(theirs)) => {
             let theirs = theirs.as_u64().map(i128::from).or_else(|| theirs.as_i64().map(i128::from));

@@ -4,12 +4,14 @@ use bondy_wamp::feature::Feature;
 use bondy_wamp::serializer::Serializer;
 use bondy_wamp::value::Value;
 
-use super::{Action, BIG_BYTES_MIN, Chance, Peer, dict, list};
+use super::{Action, BIG_BYTES_MIN, Chance, Options, Peer, dict, list};
 
 impl Chance<'_> {
     /// Nothing, args, or args and kwargs.
     pub(super) fn payload(&mut self) -> Vec<Value> {
-        if self.one_in(30) {
+        // What matters is what happens to those that do not read.
+        let is_anybody_stalled = self.reference.peers.iter().any(|peer| peer.is_stalled);
+        if self.one_in(if is_anybody_stalled { 12 } else { 80 }) {
             let big = Value::String("B".repeat(BIG_BYTES_MIN));
             return vec![Value::List(vec![big])];
         }
@@ -65,7 +67,7 @@ impl Chance<'_> {
     }
 
     /// Entries that are passed on, and some that are not.
-    pub(super) fn attributes(&mut self, may_pass_through: bool, options: &mut Vec<(String, Value)>) {
+    pub(super) fn attributes(&mut self, may_pass_through: bool, options: &mut Options) {
         if self.one_in(8) {
             options.push(("_tag".to_owned(), self.value(1)));
         }
@@ -83,7 +85,7 @@ impl Chance<'_> {
     }
 
     /// Entries that are ignored.
-    pub(super) fn oddities(&mut self, options: &mut Vec<(String, Value)>) {
+    pub(super) fn oddities(&mut self, options: &mut Options) {
         if self.one_in(40) {
             options.push(("unknown".to_owned(), self.value(1)));
         }

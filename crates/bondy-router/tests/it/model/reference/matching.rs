@@ -81,6 +81,15 @@ pub(super) fn matching(routes: &[Route], uri: &str) -> Vec<u64> {
     let mut found: Vec<&Route> =
         routes.iter().filter(|route| route.policy.matches(&route.uri, uri)).collect();
     found.sort_by_key(|route| route.rank());
+    // Where every prefix ends inside a part, wildcards come first.
+    let ends_with_part = |route: &&Route| {
+        route.uri.is_empty()
+            || route.uri.ends_with('.')
+            || matches!(uri[route.uri.len()..].chars().next(), None | Some('.'))
+    };
+    if !found.iter().filter(|route| route.policy == Policy::Prefix).any(ends_with_part) {
+        found.sort_by_key(|route| route.policy == Policy::Prefix);
+    }
     found.into_iter().map(|route| route.id).collect()
 }
 

@@ -4,8 +4,8 @@ use bondy_wamp::uri::UriRule;
 use bondy_wamp::value::Value;
 
 use super::broker::has_authrole;
-use super::dealer::session_of;
 use super::matching::{Policy, Route, is_reserved, is_uri, lookup, matching};
+use super::registration::session_of;
 use super::session::session_details;
 use super::{Dict, Reference, any, empty, goodbye, limit_error, message, text};
 use crate::model::compare::bound_text;

@@ -5,8 +5,8 @@ use bondy_wamp::feature::Feature;
 use bondy_wamp::serializer::Serializer;
 use bondy_wamp::value::Value;
 
-use super::dealer::session_of;
 use super::matching::{Member, Policy, is_uri, matching};
+use super::registration::session_of;
 use super::{Dict, Invocation, Reference, attributes, flag, is_passthru, number, with_payload};
 
 /// Why a callee does not take a call. The caller is told the last of these that holds for any callee.

@@ -1,0 +1,152 @@
+//! REGISTER, UNREGISTER, CALL, CANCEL, and the answers of callees.
+
+use bondy_wamp::feature::Feature;
+use bondy_wamp::value::Value;
+use fastrand::Rng;
+
+use super::{Action, Call, Chance, INVOKE, Invocation, Peer, Policy, dict, held_by, list};
+
+impl Chance<'_> {
+    pub(super) fn registration(&mut self, from: &Peer) -> Action {
+        let request = self.request(from);
+        let held: Vec<u64> = held_by(&self.reference.registrations, from.id);
+        if self.rng.u8(..10) < 3 && (!held.is_empty() || self.one_in(8)) {
+            let id = if held.is_empty() || self.one_in(10) { self.rng.u64(1..40) } else { self.pick(&held) };
+            return Action::Send(from.id, list([66.into(), request.into(), id.into()]));
+        }
+        let present = self.reference.registrations.iter().filter(|route| route.invoke != "single");
+        let shared: Vec<_> =
+            present.map(|route| (route.uri.clone(), route.policy, route.invoke.clone())).collect();
+        let (procedure, policy, invoke) = if !shared.is_empty() && self.rng.u8(..10) < 6 {
+            shared[self.rng.usize(..shared.len())].clone()
+        } else {
+            let (procedure, policy) = self.pattern();
+            let invoke = if self.one_in(60) { "newest" } else { self.pick(&INVOKE) };
+            (procedure.to_owned(), policy, invoke.to_owned())
+        };
+        let mut options = self.match_option(policy);
+        if invoke != "single" || self.one_in(2) {
+            options.push(("invoke".to_owned(), invoke.as_str().into()));
+        }
+        if self.one_in(3) {
+            options.push(("concurrency".to_owned(), self.rng.u64(..3).into()));
+        }
+        self.flag(&mut options, "force_reregister", 10);
+        self.flag(&mut options, "disclose_caller", 6);
+        self.flag(&mut options, "forward_timeout", 4);
+        self.oddities(&mut options);
+        Action::Send(from.id, list([64.into(), request.into(), dict(options), procedure.as_str().into()]))
+    }
+
+    pub(super) fn call(&mut self, from: &Peer) -> Action {
+        let request = self.request(from);
+        let mut options = Vec::new();
+        self.flag(&mut options, "receive_progress", 3);
+        self.flag(&mut options, "disclose_me", 6);
+        let sends_progress = from.profile.features.has(Feature::CallerProgressiveInvocations);
+        self.flag(&mut options, "progress", if sends_progress { 5 } else { 300 });
+        if self.one_in(3) {
+            options.push(("timeout".to_owned(), self.rng.u64(..50).into()));
+        }
+        if self.one_in(4) {
+            let key = self.rng.u64(..3);
+            options.push(("rkey".to_owned(), if key == 0 { "zero".into() } else { key.into() }));
+        }
+        self.attributes(from.profile.features.has(Feature::CallerPassthru), &mut options);
+        let procedure = self.procedure();
+        let payload = self.payload();
+        let head = [48.into(), request.into(), dict(options), procedure.as_str().into()];
+        Action::Send(from.id, Value::List(head.into_iter().chain(payload).collect()))
+    }
+
+    /// Mostly one that somebody serves, so that calls meet callees.
+    fn procedure(&mut self) -> String {
+        let exact: Vec<&str> = self
+            .reference
+            .registrations
+            .iter()
+            .filter(|route| route.policy == Policy::Exact)
+            .map(|route| route.uri.as_str())
+            .collect();
+        if !exact.is_empty() && self.one_in(2) {
+            self.pick(&exact).to_owned()
+        } else {
+            self.topic().to_owned()
+        }
+    }
+
+    pub(super) fn more_input(&mut self, from: &Peer) -> Action {
+        let is_open = |call: &&Call| call.is_input_open;
+        let open: Vec<_> = self.reference.calls.iter().filter(is_open).collect();
+        if open.is_empty() {
+            return self.call(from);
+        }
+        let call = open[self.rng.usize(..open.len())];
+        let mut options = Vec::new();
+        self.flag(&mut options, "progress", 2);
+        self.attributes(false, &mut options);
+        let procedure = self.procedure();
+        let payload = self.payload();
+        let head = [48.into(), call.request.into(), dict(options), procedure.as_str().into()];
+        Action::Send(call.caller, Value::List(head.into_iter().chain(payload).collect()))
+    }
+
+    pub(super) fn cancellation(&mut self, from: &Peer) -> Action {
+        let calls = &self.reference.calls;
+        let (from, request) = if calls.is_empty() || self.one_in(10) {
+            (from.id, self.rng.u64(1..=from.highest_request + 2))
+        } else {
+            let call = &calls[self.rng.usize(..calls.len())];
+            (call.caller, call.request)
+        };
+        let mode = self.pick(&["skip", "kill", "kill", "killnowait"]);
+        let options: Value = if self.one_in(5) { dict(Vec::new()) } else { [("mode", mode.into())].into() };
+        Action::Send(from, list([49.into(), request.into(), options]))
+    }
+
+    /// A callee answers one of its invocations; sometimes one that has ended, or that was never made.
+    pub(super) fn answer(&mut self, from: &Peer) -> Action {
+        let invocations = &self.reference.invocations;
+        let id = |rng: &mut Rng, invocation: &Invocation| match rng.u16(..100) {
+            0 => rng.u64(1..=invocation.id),
+            _ => invocation.id,
+        };
+        let (from, id) = if invocations.is_empty() || self.one_in(30) {
+            let max = from.last_invocation;
+            let is_never_made = max == 0 || self.one_in(20);
+            if is_never_made && !self.one_in(10) {
+                return self.publication(from);
+            }
+            (from, if is_never_made { max + 1 + self.rng.u64(..2) } else { self.rng.u64(1..=max) })
+        } else {
+            let invocation = &invocations[self.rng.usize(..invocations.len())];
+            let callee = self.reference.peer(invocation.callee).unwrap_or(from);
+            (callee, id(&mut self.rng, invocation))
+        };
+        self.answer_to(from, id)
+    }
+
+    fn answer_to(&mut self, from: &Peer, id: u64) -> Action {
+        let mut options = Vec::new();
+        let error = match self.rng.u8(..20) {
+            0..8 => None,
+            8..13 => {
+                options.push(("progress".to_owned(), true.into()));
+                None
+            }
+            13..15 => Some(self.pick(&["a.error", "wamp.error.runtime_error", "a.error.b"])),
+            15..19 => Some("wamp.error.unavailable"),
+            _ => Some(self.pick(&["a..b", "", "a b", "a.b"])),
+        };
+        self.attributes(from.profile.features.has(Feature::CalleePassthru), &mut options);
+        let payload = self.payload();
+        let head = match error {
+            None => vec![70.into(), id.into(), dict(options)],
+            Some(error) => {
+                let kind = if self.one_in(600) { 48 } else { 68 };
+                vec![8.into(), kind.into(), id.into(), dict(options), error.into()]
+            }
+        };
+        Action::Send(from.id, Value::List(head.into_iter().chain(payload).collect()))
+    }
+}

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Runs every example against a node of the workspace's build, and compares them with what the documentation shows.
+
+`interop/.venv/bin/python examples/check.py`, after `interop/setup.sh` and `cargo build --release -p bondy-cli`. An
+example whose toolchain is missing is named as skipped. Exit codes: 0 all fine, 1 something failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Callable, Iterator
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT / "interop"))
+from driver.router import Router, addresses_in, default_binary, exit_on_sigterm  # noqa: E402
+
+URL = "ws://127.0.0.1:18080/ws"
+DEADLINE_S = 30.0
+NODE_MODULES = ROOT / "interop/node_modules"
+DOCUMENTS = ["README.md", "docs/getting-started.md"]
+# What is listed in full, each in one of the documents.
+LISTED = [
+    "python/callee.py",
+    "python/caller.py",
+    "python/subscriber.py",
+    "python/publisher.py",
+    "node/callee.js",
+    "node/caller.js",
+    "go/main.go",
+]
+
+
+class Failed(Exception):
+    """An example did not do what it is there for."""
+
+
+class Skipped(Exception):
+    """An example could not be run on this machine."""
+
+
+def copied(name: str, folder: Path, router: Router) -> Path:
+    """The example with the router's address in place of the usual one."""
+    text = (HERE / name).read_text()
+    if URL not in text:
+        raise Failed(f"{name} does not connect to {URL}")
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text.replace(URL, router.urls["websocket"]))
+    return target
+
+
+@contextlib.contextmanager
+def running(command: list[str], env: dict[str, str] | None = None) -> Iterator[Path]:
+    """The command in the background, with its output in a file; ended at the end of the block."""
+    with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env)
+        try:
+            yield Path(log.name)
+        finally:
+            process.terminate()
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def output_of(command: list[str], env: dict[str, str] | None = None) -> str:
+    """What the command prints; a failure if it does not end well, and in time."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=env)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"`{' '.join(command)}` did not end") from None
+    if done.returncode != 0:
+        raise Failed(f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Failed(f"{what} within {DEADLINE_S:.0f} s")
+        time.sleep(0.05)
+
+
+def gauge(router: Router, name: str) -> int:
+    """A gauge of the node, from its admin listener."""
+    port = next(ports["admin"] for ports in map(addresses_in, router.log) if "admin" in ports)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S) as response:
+        found = re.search(rf"^bondy_{name} (\d+)$", response.read().decode(), re.MULTILINE)
+    return int(found.group(1)) if found else 0
+
+
+def greets(router: Router, callee: list[str], caller: list[str], env: dict[str, str] | None = None) -> None:
+    """A call from the one program to the other."""
+    with running(callee, env):
+        wait_until(lambda: gauge(router, "registrations") == 1, "the callee did not register")
+        printed = output_of(caller, env)
+    if "Hello, world!" not in printed.splitlines():
+        raise Failed(f"the caller printed:\n{printed}")
+    wait_until(lambda: gauge(router, "registrations") == 0, "the registration did not end with its callee")
+
+
+def python_calls(router: Router, folder: Path) -> None:
+    callee, caller = (copied(f"python/{name}.py", folder, router) for name in ("callee", "caller"))
+    greets(router, [sys.executable, str(callee)], [sys.executable, str(caller)])
+
+
+def python_events(router: Router, folder: Path) -> None:
+    subscriber, publisher = (copied(f"python/{name}.py", folder, router) for name in ("subscriber", "publisher"))
+    with running([sys.executable, "-u", str(subscriber)]) as log:
+        wait_until(lambda: gauge(router, "subscriptions") == 1, "the subscriber did not subscribe")
+        output_of([sys.executable, str(publisher)])
+        wait_until(lambda: "world was greeted" in log.read_text(), "the event did not arrive")
+
+
+def node_calls(router: Router, folder: Path) -> None:
+    if shutil.which("node") is None or not (NODE_MODULES / "autobahn").is_dir():
+        raise Skipped("Node.js with autobahn is not installed")
+    callee, caller = (copied(f"node/{name}.js", folder, router) for name in ("callee", "caller"))
+    greets(router, ["node", str(callee)], ["node", str(caller)], {**os.environ, "NODE_PATH": str(NODE_MODULES)})
+
+
+def go_calls(router: Router, folder: Path) -> None:
+    if shutil.which("go") is None:
+        raise Skipped("Go is not installed")
+    main = copied("go/main.go", folder, router)
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(HERE / "go" / name, main.parent)
+    program = folder / "go-example"
+    built = subprocess.run(["go", "build", "-o", str(program), "."], cwd=main.parent, capture_output=True, text=True)
+    if built.returncode != 0:
+        raise Failed(f"`go build`:\n{built.stderr}")
+    greets(router, [str(program), "callee"], [str(program), "caller"])
+
+
+def configuration(_router: Router, folder: Path) -> None:
+    """The node accepts the file, opens every listener of it, and drains."""
+    write_certificate(folder)
+    file = HERE / "config/bondy.yaml"
+    env = {**os.environ, "BONDY_TLS": str(folder), "BONDY_DATA": str(folder), "BONDY_SOCKET": str(folder / "b.sock")}
+    output_of([str(default_binary()), "config", "check", str(file)], env)
+    names = re.findall(r"^  (\w+):(?:\n    | \{ )bind: \"(?:\d|unix)", file.read_text(), re.MULTILINE)
+    free = [f"--set=listeners.{name}.bind=127.0.0.1:0" for name in names if name != "local"]
+    with running([str(default_binary()), "start", "--config", str(file), *free], env) as log:
+        wait_until(lambda: "ready" in log.read_text(), "the node was not ready")
+        missing = [name for name in names if f"{name}=" not in log.read_text()]
+    if missing:
+        raise Failed(f"not in the readiness line: {', '.join(missing)}")
+
+
+def write_certificate(folder: Path) -> None:
+    """A certificate for `localhost` and its key, for a day."""
+    from datetime import datetime, timedelta, timezone
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    for file in ("cert.pem", "devices.pem"):
+        (folder / file).write_bytes(certificate)
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(encoded)
+
+
+def listings(_router: Router, _folder: Path) -> None:
+    """What the documents show is what was run here."""
+    shown = set()
+    for document in DOCUMENTS:
+        shown.update(re.findall(r"^```\w+\n(.*?)^```$", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL))
+    different = [name for name in LISTED if (HERE / name).read_text() not in shown]
+    if different:
+        raise Failed(f"no listing in {' or '.join(DOCUMENTS)} equals {', '.join(different)}")
+
+
+def main() -> int:
+    exit_on_sigterm()
+    router = Router.start(default_binary())
+    failures = 0
+    try:
+        for check in (python_calls, python_events, node_calls, go_calls, configuration, listings):
+            name = check.__name__.replace("_", " ")
+            with tempfile.TemporaryDirectory(prefix="bondy-examples-") as folder:
+                try:
+                    check(router, Path(folder))
+                    print(f"{name}: fine", flush=True)
+                except Skipped as reason:
+                    print(f"{name}: skipped: {reason}", flush=True)
+                except Failed as reason:
+                    failures += 1
+                    print(f"{name}: FAILED: {reason}", flush=True)
+    finally:
+        router.stop()
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+// Node before version 22 has no WebSocket of its own.
+globalThis.WebSocket ??= require('ws');
+const autobahn = require('autobahn');
+
+const connection = new autobahn.Connection({ url: 'ws://127.0.0.1:18080/ws', realm: 'realm1' });
+
+connection.onopen = async (session) => {
+    console.log(await session.call('com.example.greet', ['world']));
+    connection.close();
+};
+
+connection.open();
