@@ -94,11 +94,15 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def gauge(router: Router, name: str) -> int:
-    """A gauge of the node, from its admin listener."""
+def metrics_of(router: Router) -> str:
+    """What the node's admin listener says of it."""
     port = next(ports["admin"] for ports in map(addresses_in, router.log) if "admin" in ports)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S) as response:
-        found = re.search(rf"^bondy_{name} (\d+)$", response.read().decode(), re.MULTILINE)
+        return response.read().decode()
+
+
+def gauge(router: Router, name: str) -> int:
+    found = re.search(rf"^bondy_{name} (\d+)$", metrics_of(router), re.MULTILINE)
     return int(found.group(1)) if found else 0
 
 
@@ -195,12 +199,20 @@ def listings(_router: Router, _folder: Path) -> None:
         raise Failed(f"no listing in {' or '.join(DOCUMENTS)} equals {', '.join(different)}")
 
 
+def metrics(router: Router, _folder: Path) -> None:
+    """Every metric is explained, and nothing else."""
+    shown = set(re.findall(r"`(bondy_\w+)`", (ROOT / "docs/operations.md").read_text()))
+    there = set(re.findall(r"^(bondy_\w+) ", metrics_of(router), re.MULTILINE))
+    if shown != there:
+        raise Failed(f"docs/operations.md and /metrics differ in {', '.join(sorted(shown ^ there))}")
+
+
 def main() -> int:
     exit_on_sigterm()
     router = Router.start(default_binary())
     failures = 0
     try:
-        for check in (python_calls, python_events, node_calls, go_calls, configuration, listings):
+        for check in (python_calls, python_events, node_calls, go_calls, configuration, listings, metrics):
             name = check.__name__.replace("_", " ")
             with tempfile.TemporaryDirectory(prefix="bondy-examples-") as folder:
                 try:

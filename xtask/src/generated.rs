@@ -1,7 +1,7 @@
 //! Files that are generated from other files: written by `cargo xtask fix`, compared by `cargo xtask tidy`.
 //!
-//! What is generated from the *program* (the annotated configuration, its reference page) is compared in the tests of
-//! the crate that owns it, so that this command never has to build the product.
+//! What is generated from the *program* (the annotated configuration, its reference page) is written here too, and
+//! compared in the tests of the crate that owns it, so that `tidy` never has to build the product.
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -24,9 +24,18 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(findings)
 }
 
+/// What the program prints of itself: the word for it, and the file that it becomes.
+const PRINTED: [(&str, &str); 2] =
+    [("default-file", "docs/reference/bondy.default.yaml"), ("page", "docs/reference/configuration.md")];
+
 /// Writes every generated file.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
-    FILES.iter().try_for_each(|file| workspace.write(file.path, &(file.text)(workspace)?))
+    FILES.iter().try_for_each(|file| workspace.write(file.path, &(file.text)(workspace)?))?;
+    for (document, path) in PRINTED {
+        let args = ["run", "--quiet", "--package", "bondy-cli", "--", "config", "reference", document];
+        workspace.write(path, &workspace.cargo(&args).read()?)?;
+    }
+    Ok(())
 }
 
 fn decisions_index(workspace: &Workspace) -> Result<String> {

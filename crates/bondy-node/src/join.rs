@@ -1,6 +1,7 @@
 //! From a connection that speaks WAMP to a session: HELLO, and WELCOME or ABORT.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use bondy_router::realm::Realm;
@@ -161,11 +162,17 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
         outbox: Outbox::new(framing, limits, Arc::clone(node.budget())),
         link: link.clone(),
     };
-    let joined = with_worker(|worker| {
-        worker.begin();
-        let joined = realm.join(config, AGENT, &mut worker.turn);
-        worker.end();
-        joined
+    let joining = || {
+        with_worker(|worker| {
+            worker.begin();
+            let joined = realm.join(config, AGENT, &mut worker.turn);
+            worker.end();
+            joined
+        })
+    };
+    let joined = panic::catch_unwind(AssertUnwindSafe(joining)).unwrap_or_else(|_| {
+        node.fail_realm(&realm);
+        Err(bondy_router::realm::JoinError::Closing)
     });
     let ping = match link.protocol() {
         Protocol::WebSocket => listener.config.websocket_ping,
@@ -192,6 +199,7 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
                 pause: None,
                 wants_write: false,
                 ping_state: PingState::Idle,
+                reads_next: false,
             })
         }
         Err(error) => {
@@ -216,10 +224,16 @@ fn admit(opened: &Opened, hello: &Hello, node: &Node) -> Result<Arc<Realm>, Join
         return Err(refused(ErrorUri::ProtocolViolation, text));
     }
     if !bondy_wamp::uri::is_valid(&hello.realm, bondy_wamp::uri::UriRule::Loose) {
-        return Err(refused(ErrorUri::InvalidUri, format!("{:?} is not a valid realm", hello.realm)));
+        return Err(refused(
+            ErrorUri::InvalidUri,
+            format!("{:?} is not a valid realm", bondy_wamp::uri::shown(&hello.realm)),
+        ));
     }
     let Some(entry) = node.realm(&hello.realm) else {
-        return Err(refused(ErrorUri::NoSuchRealm, format!("there is no realm {:?}", hello.realm)));
+        return Err(refused(
+            ErrorUri::NoSuchRealm,
+            format!("there is no realm {:?}", bondy_wamp::uri::shown(&hello.realm)),
+        ));
     };
     let methods = hello.details.authmethods.as_deref();
     if methods

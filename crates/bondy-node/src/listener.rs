@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Bind, Listener, Serve};
 use crate::node::{Node, WorkerHandle};
+use crate::worker::ConnectionCount;
 
 /// Beyond its maximum a listener still answers this many connections with a refusal; the rest is closed at once.
 const REFUSALS_MAX: usize = 64;
@@ -32,6 +33,7 @@ pub(crate) struct Intake {
     pub(crate) accepted: Accepted,
     pub(crate) listener: Arc<ListenerContext>,
     pub(crate) is_full: bool,
+    pub(crate) count: ConnectionCount,
 }
 
 /// Why a listener cannot be opened.
@@ -118,7 +120,10 @@ async fn hand_out(accepted: Accepted, listener: &Arc<ListenerContext>, workers: 
     }
     let least_loaded = workers.iter().min_by_key(|worker| worker.shared.connections.load(Ordering::Relaxed));
     if let Some(worker) = least_loaded {
-        let intake = Intake { accepted, listener: Arc::clone(listener), is_full: connections >= max };
+        let closed = listener.node.connection_closed();
+        let count =
+            ConnectionCount::new(Arc::clone(&worker.shared), Arc::clone(&listener.connections), closed);
+        let intake = Intake { accepted, listener: Arc::clone(listener), is_full: connections >= max, count };
         // A worker that is gone means that the node is stopping.
         let _ = worker.intake.send(intake).await;
     }

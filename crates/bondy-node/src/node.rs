@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,9 @@ const INTAKE_MAX: usize = 1024;
 /// Large messages that are handled at the same time.
 const LARGE_MESSAGES_MAX: usize = 4;
 
+/// Turns off the workers that may run at the same time.
+const GUESTS_MAX: usize = 1024;
+
 /// What all workers share.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -51,6 +54,7 @@ pub(crate) struct Node {
     connection_closed: Arc<Notify>,
     large: Semaphore,
     workers: Vec<Arc<WorkerShared>>,
+    guests: AtomicUsize,
     started: Instant,
 }
 
@@ -108,6 +112,7 @@ impl Node {
             connection_closed: Arc::default(),
             large: Semaphore::new(LARGE_MESSAGES_MAX),
             workers,
+            guests: AtomicUsize::new(0),
             started: Instant::now(),
         }
     }
@@ -141,7 +146,7 @@ impl Node {
         {
             entry.current.store(Arc::new(Realm::new(realm.config().clone())));
         }
-        let mut turn = Turn::new(u16::MAX - 1, self.random());
+        let mut turn = Turn::new(self.next_guest(), self.random());
         turn.now = self.now();
         realm.shut_down(CloseUri::CloseRealm.as_str(), "the realm has failed", &mut turn);
         flush_all(&mut turn);
@@ -162,6 +167,19 @@ impl Node {
         self.workers.iter().map(|worker| worker.connections.load(Ordering::Relaxed)).sum()
     }
 
+    pub(crate) fn connection_closed(&self) -> Arc<Notify> {
+        Arc::clone(&self.connection_closed)
+    }
+
+    /// A handler has panicked that knew no realm, only a session of it.
+    pub(crate) fn fail_realm_of(&self, session: Option<&Session>) {
+        let realm = session.and_then(|session| self.realms().find(|realm| realm.has_session(session.id())));
+        match realm {
+            Some(realm) => self.fail_realm(&realm),
+            None => tracing::error!("a handler has panicked, for a session that is gone"),
+        }
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         *self.draining.borrow()
     }
@@ -178,6 +196,11 @@ impl Node {
     /// A session that has not authenticated gets an authid of its own.
     pub(crate) fn anonymous_identity(&self) -> SessionIdentity {
         join::anonymous(&format!("{:016x}", self.random()), &self.names)
+    }
+
+    /// A number for a turn off the workers: those that run at the same time have different ones.
+    fn next_guest(&self) -> u16 {
+        u16::MAX - (self.guests.fetch_add(1, Ordering::Relaxed) % GUESTS_MAX) as u16
     }
 
     fn random(&self) -> u64 {
@@ -201,7 +224,7 @@ impl Node {
         let node = Arc::clone(self);
         let failing = Arc::clone(&realm);
         let work = move || {
-            let mut turn = Turn::new(u16::MAX, node.random());
+            let mut turn = Turn::new(node.next_guest(), node.random());
             turn.now = node.now();
             let flow = handle_message(&realm, &session, &bytes, is_text, &mut turn);
             flush_all(&mut turn);
@@ -281,6 +304,8 @@ pub(crate) struct RunningNode {
     acceptors: JoinSet<()>,
     admin_acceptors: JoinSet<()>,
     workers: Vec<JoinHandle<()>>,
+    /// Held until the drain is over: a worker ends when nobody holds its intake any more.
+    handles: Arc<[WorkerHandle]>,
     bound: BTreeMap<String, String>,
 }
 
@@ -316,7 +341,7 @@ impl RunningNode {
             let set = if listener.is_admin_only() { &mut admin_acceptors } else { &mut acceptors };
             set.spawn(accept_all(socket, Arc::clone(listener), Arc::clone(&handles)));
         }
-        Ok(Self { node, listeners, acceptors, admin_acceptors, workers, bound })
+        Ok(Self { node, listeners, acceptors, admin_acceptors, workers, handles, bound })
     }
 
     /// Where each listener listens, by name: `HOST:PORT` or `unix:PATH`, with the ports that the system chose.
@@ -343,7 +368,7 @@ impl RunningNode {
     pub(crate) async fn drain(mut self, timeout: Duration) -> usize {
         self.acceptors.shutdown().await;
         self.node.draining.send_replace(true);
-        let mut turn = Turn::new(u16::MAX - 1, self.node.random());
+        let mut turn = Turn::new(self.node.next_guest(), self.node.random());
         turn.now = self.node.now();
         for realm in self.node.realms() {
             realm.shut_down(CloseUri::SystemShutdown.as_str(), "the router shuts down", &mut turn);
@@ -357,7 +382,7 @@ impl RunningNode {
         let _ = tokio::time::timeout(timeout, emptied).await;
         let cut_off = clients(&self.listeners);
         self.admin_acceptors.shutdown().await;
-        // Without acceptors nobody holds a worker's intake any more, so each worker's main task ends.
+        drop(self.handles);
         drop(self.listeners);
         for worker in self.workers {
             if worker.join().is_err() {
@@ -400,8 +425,8 @@ fn spawn_worker(
         .name(format!("bondy-{index}"))
         .spawn(move || {
             runtime.block_on(async {
-                Worker::install(index, seed, Arc::clone(&node), Arc::clone(&shared));
-                take_in(intake, node, shared).await;
+                Worker::install(index, seed, node, shared);
+                take_in(intake).await;
             });
             runtime.shutdown_timeout(Duration::from_millis(100));
             Worker::uninstall();
@@ -410,10 +435,8 @@ fn spawn_worker(
 }
 
 /// A worker's main task: gives every socket a task of its own.
-async fn take_in(mut intake: IntakeReceiver, node: Arc<Node>, shared: Arc<WorkerShared>) {
-    while let Some(Intake { accepted, listener, is_full }) = intake.recv().await {
-        let closed = Arc::clone(&node.connection_closed);
-        let count = ConnectionCount::new(Arc::clone(&shared), Arc::clone(&listener.connections), closed);
+async fn take_in(mut intake: IntakeReceiver) {
+    while let Some(Intake { accepted, listener, is_full, count }) = intake.recv().await {
         tokio::spawn(serve(Box::pin(establish(accepted, listener, is_full)), count));
     }
 }
@@ -434,7 +457,7 @@ async fn serve(establishing: Pin<Box<impl Future<Output = Option<Connection>>>>,
 /// From the socket to a session; `None` where it did not come to that.
 async fn establish(accepted: Accepted, listener: Arc<ListenerContext>, is_full: bool) -> Option<Connection> {
     let peer = accepted.peer();
-    let opened = match open::open(accepted, &listener, is_full).await {
+    let opened = match until_draining(&listener, open::open(accepted, &listener, is_full)).await? {
         Ok(opened) => opened?,
         Err(OpenError::Io(error)) if is_disconnect(&error) => return None,
         Err(error) => {
@@ -444,8 +467,8 @@ async fn establish(accepted: Accepted, listener: Arc<ListenerContext>, is_full: 
         }
     };
     let joining = join::join(opened, &listener);
-    let joined = tokio::time::timeout(listener.config.authentication_timeout, joining).await;
-    match joined {
+    let joined = tokio::time::timeout(listener.config.authentication_timeout, joining);
+    match until_draining(&listener, joined).await? {
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(JoinError::Closed)) => None,
         Ok(Err(JoinError::Io(error))) if is_disconnect(&error) => None,
@@ -458,5 +481,18 @@ async fn establish(accepted: Accepted, listener: Arc<ListenerContext>, is_full: 
             tracing::debug!(listener = listener.name, %peer, "no HELLO came in time");
             None
         }
+    }
+}
+
+/// A connection without a session has nothing to lose when the node drains: `None`.
+///
+/// (HTTP ends by itself after the request that is being answered, and administration goes on.)
+async fn until_draining<T>(listener: &ListenerContext, phase: impl Future<Output = T>) -> Option<T> {
+    if listener.is_admin_only() {
+        return Some(phase.await);
+    }
+    tokio::select! {
+        outcome = phase => Some(outcome),
+        () = listener.node.draining() => None,
     }
 }

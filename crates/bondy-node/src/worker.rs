@@ -238,7 +238,7 @@ impl Worker {
         while let Some(timer) = self.timers.pop_due(self.turn.now.monotonic_ns) {
             let expire = || bondy_router::realm::Realm::expire(&timer, &mut self.turn);
             if panic::catch_unwind(AssertUnwindSafe(expire)).is_err() {
-                tracing::error!("a handler has panicked at the deadline of a call");
+                node.fail_realm_of(timer.caller.upgrade().as_deref());
             }
         }
         let now = Instant::now();
@@ -257,8 +257,13 @@ impl Worker {
 async fn run_flusher(wakes: Arc<Wakes>) {
     loop {
         wakes.flusher.notified().await;
-        while with_worker(Worker::flush_some) {
-            tokio::task::yield_now().await;
+        loop {
+            let flushed = panic::catch_unwind(|| with_worker(Worker::flush_some));
+            match flushed {
+                Ok(false) => break,
+                Ok(true) => tokio::task::yield_now().await,
+                Err(_) => tracing::error!("a flush has panicked"),
+            }
         }
     }
 }
@@ -313,6 +318,7 @@ pub(crate) struct ConnectionCount {
 }
 
 impl ConnectionCount {
+    /// Counts from the moment at which the socket is handed out, so that a burst is spread and limits hold.
     pub(crate) fn new(worker: Arc<WorkerShared>, listener: Arc<AtomicUsize>, closed: Arc<Notify>) -> Self {
         worker.connections.fetch_add(1, Ordering::Relaxed);
         listener.fetch_add(1, Ordering::Relaxed);

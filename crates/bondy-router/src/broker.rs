@@ -12,6 +12,7 @@ use bondy_wamp::id::{PublicationId, RequestId, SessionId};
 use bondy_wamp::message::{
     self, Attributes, Event, EventDetails, Head, Identity, MessageType, Publish, Published, Receivers,
 };
+use bondy_wamp::mutation::mutated;
 use bondy_wamp::outbox::{SHARED_BYTES_MIN, Tail};
 use bondy_wamp::payload::{Payload, StoredPayload};
 use bondy_wamp::serializer::Serializer;
@@ -271,7 +272,7 @@ impl<'m> FanOut<'m> {
         let is_deflated = self.prepare_deflated(session, head, with_topic, turn);
         let tail = self.publication.tail(serializer, with_topic);
         let mut state = session.lock();
-        if state.is_closed || !subscriber.slot.is_active() {
+        if state.is_closed || !(subscriber.slot.is_active() || mutated("slot_not_checked")) {
             return false;
         }
         let message_bytes = head.as_bytes().len() + tail.len();
@@ -292,11 +293,17 @@ impl<'m> FanOut<'m> {
             0 => state.append_event(session, head.as_bytes(), tail, turn),
             dropped => {
                 let event = self.publication.event(with_topic, dropped);
-                if let Ok(tail) =
-                    turn.encode(serializer, SHARED_BYTES_MIN, |encoder| event.encode_tail(encoder))
-                {
-                    state.append_event(session, head.as_bytes(), tail.as_tail(), turn);
-                    turn.recycle(tail);
+                let told = turn.encode(serializer, SHARED_BYTES_MIN, |encoder| event.encode_tail(encoder));
+                match told {
+                    Ok(told) if !state.outbox.is_too_large(head.as_bytes().len() + told.len()) => {
+                        state.append_event(session, head.as_bytes(), told.as_tail(), turn);
+                        turn.recycle(told);
+                    }
+                    // With the count it would be more than the peer takes: it is told with a later event.
+                    Ok(_) | Err(_) => {
+                        subscriber.slot.add_dropped(dropped);
+                        state.append_event(session, head.as_bytes(), tail, turn);
+                    }
                 }
             }
         }
@@ -332,19 +339,23 @@ fn admit(
     if !is_too_large && state.outbox.has_room_for_event() {
         return true;
     }
-    if is_too_large {
-        turn.stats.events_dropped_size += 1;
-    } else {
-        turn.stats.events_dropped_outbox += 1;
-    }
-    subscriber.slot.count_dropped();
+    count_dropped(state, &subscriber.slot, is_too_large, turn);
     subscription.stats.dropped.fetch_add(1, Ordering::Relaxed);
-    state.dropped_events += 1;
     if state.drop_reported_ns.is_none_or(|last| turn.now.monotonic_ns >= last + DROP_REPORT_INTERVAL_NS) {
         state.drop_reported_ns = Some(turn.now.monotonic_ns);
         turn.slow.push(Arc::clone(&subscriber.session));
     }
     false
+}
+
+/// An event was dropped for one subscription.
+pub(crate) fn count_dropped(state: &mut SessionState, slot: &Slot, is_too_large: bool, turn: &mut Turn) {
+    match is_too_large {
+        true => turn.stats.events_dropped_size += 1,
+        false => turn.stats.events_dropped_outbox += 1,
+    }
+    slot.count_dropped();
+    state.dropped_events += 1;
 }
 
 impl Realm {
@@ -421,11 +432,15 @@ impl Realm {
     fn check_publish(&self, publish: &Publish<'_>) -> Result<bool, Refusal> {
         let topic = &*publish.topic;
         if uri::is_reserved(topic) {
+            let topic = uri::shown(topic);
             let text = format!("{topic:?} is in a namespace that is reserved for the router");
             return Err(Refusal::new(ErrorUri::InvalidUri, text));
         }
         if !uri::is_valid(topic, self.config.uri_rule) {
-            return Err(Refusal::new(ErrorUri::InvalidUri, format!("{topic:?} is not a valid topic")));
+            return Err(Refusal::new(
+                ErrorUri::InvalidUri,
+                format!("{:?} is not a valid topic", uri::shown(topic)),
+            ));
         }
         discloses(self.config.disclosure.publisher, publish.options.disclose_me)
     }
@@ -463,8 +478,16 @@ impl Realm {
     /// Stores the event and reads the routes in one control section: no subscriber gets it twice, none misses it.
     fn retain(&self, publication: &Publication<'_>, turn: &mut Turn) -> Result<Vec<Route>, Refusal> {
         let retained = Retained::new(publication);
+        let routes = mutated("routes_read_before_store").then(|| self.topic_routes(&publication.topic, turn));
         let mut control = self.control.lock();
-        control.retained.store(&publication.topic, retained, self.config.limits.retained_max)?;
+        control.retained.store(&publication.topic, retained, &self.config.limits)?;
+        if mutated("routes_read_after_store") {
+            drop(control);
+            return Ok(self.topic_routes(&publication.topic, turn));
+        }
+        if let Some(routes) = routes {
+            return Ok(routes);
+        }
         Ok(Self::topic_routes_under_control(&control, &publication.topic, turn))
     }
 
@@ -529,7 +552,7 @@ impl Realm {
         if publish.options.retain {
             let retained = Retained::new(&publication);
             // Over the limit the event is still delivered, only not retained: nobody is left to be told.
-            let _ = control.retained.store(&publication.topic, retained, self.config.limits.retained_max);
+            let _ = control.retained.store(&publication.topic, retained, &self.config.limits);
         }
         self.histories.record(&publication, turn.now);
         self.publish_under_control(control, publication, turn);
@@ -568,10 +591,14 @@ impl Delivery {
     pub(crate) fn retained(
         retained: &[(&str, &Retained)],
         subscription: &Subscription,
-        serializer: Serializer,
+        session: &Session,
         turn: &mut Turn,
     ) -> Vec<Delivery> {
         let with_topic = subscription.match_policy() != MatchPolicy::Exact;
+        let serializer = session.serializer();
+        // What is beyond the outbox's limit would be dropped: it is not even encoded.
+        let bytes_max = session.lock().outbox.limits().hard_bytes as usize;
+        let mut bytes = 0;
         let encode = |(topic, retained): &(&str, &Retained)| {
             let event = retained.event(with_topic.then_some(topic));
             let head = message::head(
@@ -583,7 +610,11 @@ impl Delivery {
             let encoded = turn.encode(serializer, SHARED_BYTES_MIN, |encoder| event.encode_tail(encoder));
             encoded.ok().map(|tail| Delivery { head, tail })
         };
-        retained.iter().filter_map(encode).collect()
+        let fits = |delivery: &Delivery| {
+            bytes += delivery.tail.len();
+            bytes <= bytes_max || bytes == delivery.tail.len()
+        };
+        retained.iter().filter_map(encode).take_while(fits).collect()
     }
 
     /// Appends the event in the section that appended SUBSCRIBED; where there is no room it is dropped and counted.
@@ -595,10 +626,9 @@ impl Delivery {
         turn: &mut Turn,
     ) {
         let bytes = self.head.as_bytes().len() + self.tail.len();
-        if state.outbox.is_too_large(bytes) || !state.outbox.has_room_for_event() {
-            turn.stats.events_dropped_outbox += 1;
-            slot.count_dropped();
-            state.dropped_events += 1;
+        let is_too_large = state.outbox.is_too_large(bytes);
+        if is_too_large || !state.outbox.has_room_for_event() {
+            count_dropped(state, slot, is_too_large, turn);
             return;
         }
         turn.stats.events_delivered += 1;

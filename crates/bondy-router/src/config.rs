@@ -68,6 +68,8 @@ pub struct Limits {
     pub invocations_max: usize,
     /// Topics with a retained event. Over it PUBLISH with `retain` to a new topic is refused.
     pub retained_max: usize,
+    /// Bytes of all retained events. Over it PUBLISH with `retain` is refused.
+    pub retained_bytes_max: usize,
     /// Bytes of event history; the oldest events go first.
     pub history_bytes_max: usize,
     /// Bytes of one message that is routed; a larger one is answered with `wamp.error.payload_size_exceeded`.
@@ -87,6 +89,7 @@ impl Default for Limits {
             calls_max: 16_384,
             invocations_max: 65_536,
             retained_max: 65_536,
+            retained_bytes_max: 64 * 1024 * 1024,
             history_bytes_max: 64 * 1024 * 1024,
             message_bytes_max: 16 * 1024 * 1024,
             testaments_max: 64,

@@ -11,10 +11,11 @@ use bondy_wamp::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
 use bondy_wamp::message::{
     self, Abort, Goodbye, Message, MessageType, Register, Subscribe, Unregister, Unsubscribe,
 };
+use bondy_wamp::mutation::mutated;
 use bondy_wamp::outbox::Tail;
 use bondy_wamp::uri;
 
-use crate::broker::Delivery;
+use crate::broker::{Delivery, count_dropped};
 use crate::dealer;
 use crate::realm::{Farewell, Flow, Realm};
 use crate::registration::{Callee, InvocationPolicy, Registration};
@@ -125,7 +126,7 @@ impl Realm {
         }
         let policy = subscribe.options.match_policy;
         if !uri::is_valid_pattern(&subscribe.topic, policy, self.config.uri_rule) {
-            let text = format!("{:?} is not a valid topic for match {policy}", subscribe.topic);
+            let text = format!("{:?} is not a valid topic for match {policy}", uri::shown(&subscribe.topic));
             return self.refuse(
                 session,
                 MessageType::Subscribe,
@@ -183,7 +184,8 @@ impl Realm {
             Vec::new()
         };
         let head = message::head(session.serializer(), 3, MessageType::Subscribed, subscribe.request.0);
-        let deliveries = Delivery::retained(&retained, &subscription, session.serializer(), turn);
+        let deliveries = Delivery::retained(&retained, &subscription, session, turn);
+        let undelivered = retained.len() - deliveries.len();
         let mut state = session.lock();
         if !state.outbox.has_room() {
             return Ok(false);
@@ -193,10 +195,20 @@ impl Realm {
             encoder.unsigned(subscription.subscription_id().0);
             encoder.end_list();
         });
+        if mutated("retained_in_another_section") {
+            drop(state);
+            state = session.lock();
+        }
         for delivery in deliveries {
             delivery.append(session, &mut state, &slot, turn);
         }
+        for _ in 0..undelivered {
+            count_dropped(&mut state, &slot, false, turn);
+        }
         drop(state);
+        if is_new && mutated("slot_before_route") {
+            self.topics.add(&subscription);
+        }
         if already.is_none() {
             self.publish_subscribed(control, session, &subscription, is_new, turn);
         }
@@ -240,7 +252,9 @@ impl Realm {
         holdings.subscriptions.insert(subscription.subscription_id(), held);
         if is_new {
             control.subscriptions.insert(Arc::clone(subscription));
-            self.topics.add(subscription);
+            if !mutated("slot_before_route") {
+                self.topics.add(subscription);
+            }
         }
         Ok(slot)
     }
@@ -287,12 +301,7 @@ impl Realm {
         else {
             return false;
         };
-        let mut state = session.lock();
-        held.slot.set_active(false);
-        if !state.is_closed {
-            reply(&mut state, turn);
-        }
-        drop(state);
+        deactivate(session, &held.slot, turn, reply);
         let is_last = self.drop_subscriber(control, id, &held);
         self.publish_unsubscribed(control, session.id(), id, is_last, turn);
         true
@@ -364,10 +373,12 @@ impl Realm {
         let policy = register.options.match_policy;
         let procedure = &*register.procedure;
         if !uri::is_valid_pattern(procedure, policy, self.config.uri_rule) {
+            let procedure = uri::shown(procedure);
             let text = format!("{procedure:?} is not a valid procedure for match {policy}");
             return Err(Refusal::new(ErrorUri::InvalidUri, text));
         }
         if uri::is_reserved(procedure) {
+            let procedure = uri::shown(procedure);
             let text = format!("{procedure:?} is in a namespace that is reserved for the router");
             return Err(Refusal::new(ErrorUri::InvalidUri, text));
         }
@@ -375,6 +386,7 @@ impl Realm {
             None => Ok(InvocationPolicy::Single),
             Some(name) => InvocationPolicy::parse(name).ok_or_else(|| {
                 let known: Vec<_> = InvocationPolicy::ALL.iter().map(|policy| policy.as_str()).collect();
+                let name = uri::shown(name);
                 let text = format!("invoke is {name:?}, not one of {}", known.join(", "));
                 Refusal::new(ErrorUri::InvalidArgument, text)
             }),
@@ -525,12 +537,7 @@ impl Realm {
         else {
             return false;
         };
-        let mut state = session.lock();
-        held.slot.set_active(false);
-        if !state.is_closed {
-            reply(&mut state, turn);
-        }
-        drop(state);
+        deactivate(session, &held.slot, turn, reply);
         let is_last = self.drop_callee(control, id, &held);
         self.publish_unregistered(control, session.id(), id, is_last, turn);
         true
@@ -615,9 +622,18 @@ impl Realm {
         farewell: Farewell<'_>,
         turn: &mut Turn,
     ) -> Option<(Guard<'_, Control>, Departure)> {
+        let mut farewell = farewell;
+        if mutated("abort_before_leaving") {
+            append_farewell(&mut session.lock(), session, farewell, turn);
+            farewell = Farewell::Lost;
+        }
         let mut control = self.control.lock();
         let holdings = control.take_holdings(session.id());
         let ended = self.drop_routes(&mut control, &holdings);
+        if mutated("leave_in_two_holds") {
+            drop(control);
+            control = self.control.lock();
+        }
         let leftovers = close(session, &holdings, farewell, turn);
         let is_told = control.sessions.remove(&session.id().0).is_some();
         Some((control, Departure { holdings, ended, leftovers: leftovers?, is_told }))
@@ -641,7 +657,8 @@ impl Realm {
     /// Once a session is closed and control is let go: its callers are answered, its calls abandoned, its owner woken.
     fn end_leftovers(&self, session: &Session, leftovers: Leftovers, turn: &mut Turn) {
         turn.stats.sessions_left += 1;
-        for invocation in leftovers.invocations {
+        let answered = leftovers.invocations.into_iter().filter(|_| !mutated("callee_leaves_silently"));
+        for invocation in answered.filter_map(InvocationEntry::into_invoked) {
             let refusal = Refusal::new(ErrorUri::Canceled, "the callee left before it answered");
             self.end_call(&invocation.caller, invocation.request, invocation.serial, &refusal, turn);
         }
@@ -744,6 +761,25 @@ fn append_revocation(
     });
 }
 
+/// In one section: the slot inactive, the reply appended.
+fn deactivate(
+    session: &Session,
+    slot: &Slot,
+    turn: &mut Turn,
+    reply: impl FnOnce(&mut SessionState, &mut Turn),
+) {
+    let mut state = session.lock();
+    slot.set_active(mutated("reply_before_deactivation"));
+    if !state.is_closed {
+        reply(&mut state, turn);
+    }
+    drop(state);
+    if mutated("reply_before_deactivation") {
+        let _state = session.lock();
+        slot.set_active(false);
+    }
+}
+
 /// In one section: the farewell, closed, slots inactive, tables taken.
 fn close(
     session: &Arc<Session>,
@@ -782,6 +818,11 @@ fn shut_down_session(
         }
     }
     state.calling = calling;
+    if mutated("shutdown_in_two_sections") {
+        state.calling().calls.clear();
+        drop(state);
+        state = session.lock();
+    }
     append_farewell(&mut state, session, Farewell::Goodbye(reason, Some(message)), turn);
     state.is_closed = true;
     Some(take_tables(&mut state, holdings))

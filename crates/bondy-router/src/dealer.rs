@@ -10,6 +10,7 @@ use bondy_wamp::id::{ID_MAX, RequestId, SessionId};
 use bondy_wamp::message::{
     self, Attributes, Call, Cancel, CancelMode, Error, Invocation, InvocationDetails, MessageType, Yield,
 };
+use bondy_wamp::mutation::mutated;
 use bondy_wamp::payload::Payload;
 use bondy_wamp::uri;
 
@@ -18,7 +19,7 @@ use crate::realm::{Flow, Realm};
 use crate::registration::{Callee, Registration};
 use crate::registry::Entry;
 use crate::retained::StoredAttributes;
-use crate::session::{CallEntry, InvocationEntry, Phase, Refusal, Reroute, Session, SessionState};
+use crate::session::{CallEntry, InvocationEntry, Invoked, Phase, Refusal, Reroute, Session, SessionState};
 use crate::sync::{Arc, Ordering};
 use crate::timer::Timer;
 use crate::turn::{EncodedTail, Turn};
@@ -26,6 +27,10 @@ use crate::turn::{EncodedTail, Turn};
 /// From this size on the tail of a call or result is shared by reference. (Above the threshold for events, because it
 /// has one receiver only: copying is cheaper than an allocation.)
 const SHARED_BYTES_MIN: usize = 32 * 1024;
+
+/// A larger payload is not kept for another callee: with the most pending calls that a caller may have, what is kept
+/// must stay bounded.
+const REROUTE_BYTES_MAX: usize = 16 * 1024;
 
 /// How often a call is resolved again because its route was old. Each time something has changed under control in
 /// between; a call that meets this is answered with `unavailable`.
@@ -165,7 +170,7 @@ impl Realm {
             return Accepted::Violation(text);
         }
         if let Err(refusal) = self.check_new_call(call, &state, is_meta) {
-            if !is_last {
+            if !is_last && !mutated("chunk_of_refused_call") {
                 state.calling().remember_ended_input(request);
             }
             if !state.outbox.has_room() {
@@ -173,6 +178,9 @@ impl Realm {
             }
             state.append_error(caller, MessageType::Call, request, &refusal, turn);
             return Accepted::Settled;
+        }
+        if !state.outbox.has_room_for_answers() {
+            return Accepted::Overflow;
         }
         turn.stats.calls += 1;
         let calling = state.calling();
@@ -203,7 +211,8 @@ impl Realm {
     /// The payload is kept while another callee might be asked: the registration is shared, a callee has announced
     /// `call_reroute`, and the call has one chunk of input only.
     fn keep_for_rerouting(&self, call: &Call<'_>, route: Option<&Registration>) -> Option<Arc<Reroute>> {
-        if call.options.progress || !route.is_some_and(Registration::may_reroute) {
+        let is_small = call.payload.len() <= REROUTE_BYTES_MAX;
+        if call.options.progress || !is_small || !route.is_some_and(Registration::may_reroute) {
             return None;
         }
         Some(Arc::new(Reroute {
@@ -235,6 +244,9 @@ impl Realm {
 
     /// The same under control: routes and slots agree.
     fn resolve_again(&self, procedure: &str) -> Option<Arc<Registration>> {
+        if !uri::is_valid(procedure, self.config.uri_rule) {
+            return None;
+        }
         self.control.lock().registrations.matching(procedure).into_iter().next()
     }
 
@@ -243,17 +255,21 @@ impl Realm {
         &self,
         work: &Work<'_>,
         mut placement: Placement<'_>,
-        mut route: Option<Arc<Registration>>,
+        route: Option<Arc<Registration>>,
         turn: &mut Turn,
     ) {
+        // That there is no route is a hint as well: while one callee hands over to another under a pattern, exact
+        // URIs may have been read before the change and patterns after it.
+        let mut route = route.or_else(|| self.resolve_again(work.procedure));
         for _ in 0..RESOLUTIONS_MAX {
-            let Some(registration) = route else { break };
+            let Some(registration) = route else { return self.no_candidate(work, &placement, turn) };
             match self.ask(work, &mut placement, &registration, turn) {
                 Asked::Placed => return,
-                Asked::Nobody => break,
+                Asked::Nobody => return self.no_candidate(work, &placement, turn),
                 Asked::Outdated => route = self.resolve_again(work.procedure),
             }
         }
+        placement.refusal = placement.refusal.max(Some(Refused::Busy));
         self.no_candidate(work, &placement, turn);
     }
 
@@ -266,6 +282,10 @@ impl Realm {
         turn: &mut Turn,
     ) -> Asked {
         let mut candidates = registration.candidates(work.attributes.serializer, work.rkey, turn);
+        // Its last callee has left it since it was read.
+        if candidates.is_empty() {
+            return Asked::Outdated;
+        }
         while let Some(callee) = candidates.next(turn) {
             let id = callee.session.id();
             if placement.refused.contains(&id) {
@@ -273,7 +293,9 @@ impl Realm {
             }
             match self.call_2_callee(work, placement, registration, callee, turn) {
                 Offer::Accepted(invocation) => {
-                    self.call_3_caller(placement, callee, invocation, turn);
+                    if !mutated("skip_step_3") {
+                        self.call_3_caller(placement, callee, invocation, turn);
+                    }
                     return Asked::Placed;
                 }
                 Offer::Outdated => return Asked::Outdated,
@@ -317,7 +339,7 @@ impl Realm {
         serving.invocations.insert(
             id,
             InvocationEntry {
-                caller: Arc::clone(placement.caller),
+                caller: Arc::downgrade(placement.caller),
                 request: placement.request,
                 serial: placement.serial,
                 slot: Arc::clone(&callee.slot),
@@ -326,6 +348,10 @@ impl Realm {
             },
         );
         callee.slot.start();
+        if mutated("id_before_append") {
+            drop(state);
+            state = session.lock();
+        }
         let head =
             message::head(session.serializer(), 4 + work.payload.elements(), MessageType::Invocation, id);
         state.append(session, head.as_bytes(), tail.as_tail(), turn);
@@ -343,10 +369,12 @@ impl Realm {
     /// Why the callee, whose lock is held, does not take an invocation now; `None` if it does.
     fn declines(&self, state: &mut SessionState, callee: &Callee, tail_bytes: usize) -> Option<Offer> {
         if state.is_closed {
-            return Some(Offer::Closed);
+            let is_refusal = mutated("closed_is_a_refusal");
+            return Some(if is_refusal { Offer::Refused(Refused::Busy) } else { Offer::Closed });
         }
-        if !callee.slot.is_active() {
-            return Some(Offer::Outdated);
+        if !callee.slot.is_active() && !mutated("route_instead_of_slot") {
+            let is_refusal = mutated("slot_not_resolved_again");
+            return Some(if is_refusal { Offer::Refused(Refused::Busy) } else { Offer::Outdated });
         }
         if state.outbox.is_too_large(tail_bytes + HEAD_BYTES_MAX) {
             return Some(Offer::Refused(Refused::TooLarge));
@@ -394,7 +422,7 @@ impl Realm {
     fn call_3_caller(&self, placement: &Placement<'_>, callee: &Callee, id: u64, turn: &mut Turn) {
         let mut state = placement.caller.lock();
         match state.call_mut(placement.request, placement.serial) {
-            Some(entry) if entry.attempt == placement.attempt => {
+            Some(entry) if entry.attempt == placement.attempt || mutated("step_3_any_attempt") => {
                 entry.phase = Phase::Invoked(Arc::clone(&callee.session), id);
                 let was_forwarded =
                     std::mem::replace(&mut entry.is_timeout_forwarded, callee.forwards_timeout);
@@ -409,6 +437,7 @@ impl Realm {
                 }
             }
             Some(_) => {}
+            None if mutated("step_3_forgets_abandon") => {}
             None => {
                 drop(state);
                 abandon(&callee.session, id, turn);
@@ -418,9 +447,9 @@ impl Realm {
 
     /// Nobody takes the call: rule 1 with ERROR.
     fn no_candidate(&self, work: &Work<'_>, placement: &Placement<'_>, turn: &mut Turn) {
-        let procedure = work.procedure;
+        let procedure = uri::shown(work.procedure);
         let refusal = match placement.refusal {
-            None if !uri::is_valid(procedure, self.config.uri_rule) => {
+            None if !uri::is_valid(work.procedure, self.config.uri_rule) => {
                 Refusal::new(ErrorUri::InvalidUri, format!("{procedure:?} is not a valid procedure"))
             }
             None => {
@@ -548,7 +577,7 @@ impl Realm {
             return Flow::Done;
         }
         if !uri::is_valid(&error.error, uri::UriRule::Loose) {
-            let text = format!("the callee's error {:?} is not a valid URI", error.error);
+            let text = format!("the callee's error {:?} is not a valid URI", uri::shown(&error.error));
             let refusal = Refusal::new(ErrorUri::InvalidUri, text);
             self.end_call(&entry.caller, entry.request, entry.serial, &refusal, turn);
             return Flow::Done;
@@ -624,23 +653,22 @@ impl Realm {
         callee: &Arc<Session>,
         id: u64,
         turn: &mut Turn,
-    ) -> Result<Option<InvocationEntry>, String> {
+    ) -> Result<Option<Invoked>, String> {
         let mut state = callee.lock();
         let entry = state.remove_invocation(id);
-        if entry.is_some() || state.is_closed {
-            return Ok(entry);
-        }
-        if !state.was_given(id) {
+        if entry.is_none() && !state.is_closed && !state.was_given(id) {
             return Err(format!("an answer to invocation {id}, which was never made"));
         }
-        turn.stats.answers_late += 1;
-        Ok(None)
+        drop(state);
+        let invoked = entry.and_then(InvocationEntry::into_invoked);
+        turn.stats.answers_late += u64::from(invoked.is_none());
+        Ok(invoked)
     }
 
     /// A final answer, at the caller: rule 1. Over the caller's limits it becomes a short ERROR.
     fn answer_2_caller(
         &self,
-        entry: &InvocationEntry,
+        entry: &Invoked,
         message_type: MessageType,
         turn: &mut Turn,
         encode: impl FnOnce(
@@ -740,7 +768,7 @@ impl Realm {
     }
 
     /// `wamp.error.unavailable`, at the caller: back to *placing* with the next attempt, and ask those not asked yet.
-    fn reroute(&self, entry: &InvocationEntry, callee: SessionId, turn: &mut Turn) {
+    fn reroute(&self, entry: &Invoked, callee: SessionId, turn: &mut Turn) {
         let caller = &entry.caller;
         let (attempt, wants_progress, kept) = match reroute_2_caller(entry, callee) {
             Rerouted::Gone => {
@@ -779,7 +807,7 @@ impl Realm {
     }
 
     /// What was kept goes back to the entry, for the next callee may be unavailable too.
-    fn return_kept(&self, entry: &InvocationEntry, attempt: u32, kept: &Arc<Reroute>) {
+    fn return_kept(&self, entry: &Invoked, attempt: u32, kept: &Arc<Reroute>) {
         let mut state = entry.caller.lock();
         if let Some(call) = state.call_mut(entry.request, entry.serial).filter(|call| call.attempt == attempt)
         {
@@ -796,7 +824,7 @@ impl Realm {
                 let mut state = callee.lock();
                 let is_there =
                     state.serving.as_ref().is_some_and(|serving| serving.invocations.contains_key(&id));
-                if is_there {
+                if is_there || mutated("kill_without_looking") {
                     append_interrupt(&mut state, &callee, id, CancelMode::Kill, turn);
                 }
             }
@@ -918,8 +946,9 @@ fn supports(callee: &Session, work: &Work<'_>) -> bool {
 }
 
 /// A copy of an invocation that stays with its callee.
-fn lookup(callee: &Session, id: u64) -> Option<InvocationEntry> {
-    callee.lock().serving.as_ref()?.invocations.get(&id).cloned()
+fn lookup(callee: &Session, id: u64) -> Option<Invoked> {
+    let entry = callee.lock().serving.as_ref()?.invocations.get(&id).cloned();
+    entry?.into_invoked()
 }
 
 fn append_interrupt(
@@ -929,6 +958,9 @@ fn append_interrupt(
     mode: CancelMode,
     turn: &mut Turn,
 ) {
+    if mutated("interrupt_needs_room") && !state.outbox.has_room() {
+        return;
+    }
     let head = message::head(callee.serializer(), 3, MessageType::Interrupt, id);
     state.append_small(callee, &head, turn, |encoder| {
         encoder.begin_dict(1);
@@ -958,6 +990,9 @@ fn append_chunk(
         ));
     }
     if !state.outbox.has_room() {
+        if mutated("chunk_needs_no_room") {
+            return None;
+        }
         return Some(Refusal::new(ErrorUri::Unavailable, "the callee reads too slowly"));
     }
     state.append(callee, head.as_bytes(), tail.as_tail(), turn);
@@ -983,16 +1018,17 @@ fn encode_result(
 }
 
 /// Returns why the call has to end.
-fn append_progress(
-    entry: &InvocationEntry,
-    elements: usize,
-    tail: &EncodedTail,
-    turn: &mut Turn,
-) -> Option<Refusal> {
+fn append_progress(entry: &Invoked, elements: usize, tail: &EncodedTail, turn: &mut Turn) -> Option<Refusal> {
     let caller = &entry.caller;
     let head = message::head(caller.serializer(), elements, MessageType::Result, entry.request.0);
     let mut state = caller.lock();
     let has_room = state.outbox.has_room() && !state.outbox.is_too_large(head.as_bytes().len() + tail.len());
+    if state.call(entry.request, entry.serial).is_none() && mutated("progress_not_looked_up") {
+        if !state.is_closed {
+            state.append(caller, head.as_bytes(), tail.as_tail(), turn);
+        }
+        return None;
+    }
     let call = state.call_mut(entry.request, entry.serial)?;
     if !has_room {
         return Some(Refusal::new(
@@ -1018,10 +1054,10 @@ enum Rerouted {
     Again { attempt: u32, wants_progress: bool, kept: Arc<Reroute> },
 }
 
-fn reroute_2_caller(entry: &InvocationEntry, callee: SessionId) -> Rerouted {
+fn reroute_2_caller(entry: &Invoked, callee: SessionId) -> Rerouted {
     let mut state = entry.caller.lock();
     let Some(call) = state.call_mut(entry.request, entry.serial) else { return Rerouted::Gone };
-    if call.is_killing {
+    if call.is_killing && !mutated("reroute_forgets_kill") {
         return Rerouted::Ends(ErrorUri::Canceled, "the call was canceled");
     }
     if call.is_progressive || call.has_progressed {
@@ -1058,8 +1094,8 @@ fn cancel_1_caller(caller: &Arc<Session>, cancel: Cancel, turn: &mut Turn) -> Ca
     };
     let can_be_interrupted =
         invoked.as_ref().is_some_and(|(callee, _)| callee.features().has(Feature::CalleeCanceling));
-    if cancel.mode == CancelMode::Kill && can_be_interrupted {
-        if std::mem::replace(&mut entry.is_killing, true) {
+    if cancel.mode == CancelMode::Kill && (can_be_interrupted || mutated("kill_to_any_callee")) {
+        if std::mem::replace(&mut entry.is_killing, true) && !mutated("kill_every_time") {
             return Canceled::Settled;
         }
         return invoked.map_or(Canceled::Settled, |(callee, id)| Canceled::Kill(callee, id));

@@ -8,6 +8,7 @@
 use std::io::{self, IoSlice};
 
 use bondy_wamp::buffer::BufferPool;
+use bondy_wamp::mutation::mutated;
 use bondy_wamp::outbox::{AfterWrite, Batch, SLICES_MAX};
 
 use bondy_wamp::value::Value;
@@ -60,7 +61,7 @@ impl Session {
         drop(state);
         let Some(batch) = batch else { return Flushed::Done };
         let flushed = self.write(batch, pool, |slices| self.link().try_write(slices));
-        if flushed != Flushed::Done {
+        if flushed != Flushed::Done && !mutated("owner_not_woken") {
             self.link().wake_owner();
         }
         flushed
@@ -74,9 +75,14 @@ impl Session {
         write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Flushed {
         let mut state = self.lock();
-        state.forget_owner_woken();
+        if !mutated("woken_cleared_late") {
+            state.forget_owner_woken();
+        }
         let batch = state.outbox.take_as_owner();
         drop(state);
+        if mutated("woken_cleared_late") {
+            self.lock().forget_owner_woken();
+        }
         batch.map_or(Flushed::Done, |batch| self.write(batch, pool, write))
     }
 

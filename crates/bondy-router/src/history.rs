@@ -15,7 +15,7 @@ use crate::broker::{Publication, admits};
 use crate::config::{HistoryRule, RealmConfig};
 use crate::retained::StoredAttributes;
 use crate::session::Session;
-use crate::sync::{Arc, AtomicU64, AtomicUsize, Lock, Ordering};
+use crate::sync::{Arc, AtomicU64, Lock, Ordering};
 use crate::turn::Now;
 
 /// What an event costs besides its bytes, about.
@@ -26,14 +26,20 @@ const EVENT_OVERHEAD_BYTES: usize = 256;
 pub struct Histories {
     rings: Vec<Ring>,
     last_number: AtomicU64,
-    bytes: AtomicUsize,
-    bytes_max: usize,
+    /// The share of each ring, so that one busy topic does not push out the others.
+    ring_bytes_max: usize,
 }
 
 #[derive(Debug)]
 struct Ring {
     rule: HistoryRule,
-    events: Lock<VecDeque<Arc<KeptEvent>>>,
+    kept: Lock<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    events: VecDeque<Arc<KeptEvent>>,
+    bytes: usize,
 }
 
 /// One event as it was published.
@@ -83,12 +89,11 @@ impl KeptEvent {
 
 impl Histories {
     pub(crate) fn new(config: &RealmConfig) -> Self {
-        let ring = |rule: &HistoryRule| Ring { rule: rule.clone(), events: Lock::default() };
+        let ring = |rule: &HistoryRule| Ring { rule: rule.clone(), kept: Lock::default() };
         Self {
             rings: config.event_history.iter().map(ring).collect(),
             last_number: AtomicU64::new(0),
-            bytes: AtomicUsize::new(0),
-            bytes_max: config.limits.history_bytes_max,
+            ring_bytes_max: config.limits.history_bytes_max / config.event_history.len().max(1),
         }
     }
 
@@ -112,22 +117,21 @@ impl Histories {
     }
 
     fn keep(&self, ring: &Ring, event: Arc<KeptEvent>, now: Now) {
-        let mut events = ring.events.lock();
-        self.bytes.fetch_add(event.bytes(), Ordering::Relaxed);
-        events.push_back(event);
+        let mut kept = ring.kept.lock();
+        kept.bytes += event.bytes();
+        kept.events.push_back(event);
         let expires = |event: &KeptEvent| {
             let ttl_ns =
                 ring.rule.ttl.map_or(u64::MAX, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
             event.monotonic_ns.saturating_add(ttl_ns) <= now.monotonic_ns
         };
-        while let Some(oldest) = events.front() {
-            let is_over =
-                events.len() > ring.rule.limit || self.bytes.load(Ordering::Relaxed) > self.bytes_max;
+        while let Some(oldest) = kept.events.front() {
+            let is_over = kept.events.len() > ring.rule.limit || kept.bytes > self.ring_bytes_max;
             if !is_over && !expires(oldest) {
                 break;
             }
-            self.bytes.fetch_sub(oldest.bytes(), Ordering::Relaxed);
-            events.pop_front();
+            kept.bytes -= oldest.bytes();
+            kept.events.pop_front();
         }
     }
 
@@ -143,13 +147,13 @@ impl Histories {
         for ring in &self.rings {
             let ttl_ns =
                 ring.rule.ttl.map_or(u64::MAX, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
-            let events = ring.events.lock();
+            let kept = ring.kept.lock();
             let fits = |event: &&Arc<KeptEvent>| {
                 policy.matches(uri, &event.topic)
                     && event.is_for(session)
                     && event.monotonic_ns.saturating_add(ttl_ns) > now.monotonic_ns
             };
-            found.extend(events.iter().filter(fits).map(Arc::clone));
+            found.extend(kept.events.iter().filter(fits).map(Arc::clone));
         }
         found.sort_by_key(|event| event.number);
         found.dedup_by_key(|event| event.number);

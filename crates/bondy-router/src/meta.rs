@@ -29,9 +29,6 @@ use crate::turn::Turn;
 /// The serializer in which meta events are first written.
 const META_SERIALIZER: Serializer = Serializer::MessagePack;
 
-/// The most testaments' bytes, for one.
-const TESTAMENT_BYTES_MAX: usize = 1024 * 1024;
-
 /// The arguments of a meta procedure.
 struct Arguments {
     args: Vec<Value>,
@@ -89,9 +86,9 @@ impl Arguments {
 
     fn keyword_time(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(text) = self.keyword_text(name)? else { return Ok(None) };
-        let time: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| invalid(format!("{name} is {text:?}, not a time such as 2026-01-31T12:00:00Z")))?;
+        let time: jiff::Timestamp = text.parse().map_err(|_| {
+            invalid(format!("{name} is {:?}, not a time such as 2026-01-31T12:00:00Z", uri::shown(text)))
+        })?;
         Ok(Some(u64::try_from(time.as_microsecond()).unwrap_or(0)))
     }
 
@@ -101,7 +98,7 @@ impl Arguments {
         if !uri::is_valid(reason, UriRule::Loose) {
             return Err(Refusal::new(
                 ErrorUri::InvalidUri,
-                format!("the reason {reason:?} is not a valid URI"),
+                format!("the reason {:?} is not a valid URI", uri::shown(reason)),
             ));
         }
         Ok((reason.to_owned(), self.keyword_text("message")?.map(str::to_owned)))
@@ -298,7 +295,7 @@ impl Realm {
             "wamp.subscription.remove_subscriber" => self.remove_subscriber(arguments, turn),
             "wamp.subscription.get_events" => self.get_events(caller, arguments, turn),
             _ => {
-                let text = format!("there is no procedure {:?}", call.procedure);
+                let text = format!("there is no procedure {:?}", uri::shown(&call.procedure));
                 Err(Refusal::new(ErrorUri::NoSuchProcedure, text))
             }
         }
@@ -369,7 +366,7 @@ impl Realm {
         if !uri::is_valid(topic, self.config.uri_rule) || uri::is_reserved(topic) {
             return Err(Refusal::new(
                 ErrorUri::InvalidUri,
-                format!("{topic:?} is not a topic to publish to"),
+                format!("{:?} is not a topic to publish to", uri::shown(topic)),
             ));
         }
         let max = self.config.limits.testaments_max;
@@ -470,9 +467,6 @@ fn encode_testament(topic: &str, arguments: &Arguments) -> Result<Vec<u8>, Refus
         or_empty(arguments.at(2), Value::Dict(BTreeMap::new())),
     ]);
     let bytes = publish.to_bytes(META_SERIALIZER);
-    if bytes.len() > TESTAMENT_BYTES_MAX {
-        return Err(Refusal::limit("testament_bytes_max", TESTAMENT_BYTES_MAX));
-    }
     Ok(bytes)
 }
 
@@ -516,7 +510,8 @@ fn session_stats(session: &Session, turn: &Turn) -> Value {
     let (queue_bytes, dropped) = (state.outbox.pending_bytes() as u64, state.dropped_events());
     let (calls, invocations) = state.pending();
     drop(state);
-    let elapsed_ns = turn.now.monotonic_ns.saturating_sub(session.joined().monotonic_ns).max(1);
+    // A rate over less than a second would say nothing.
+    let elapsed_ns = turn.now.monotonic_ns.saturating_sub(session.joined().monotonic_ns).max(1_000_000_000);
     let per_second =
         |count: u64| Value::Float((count as f64 * 1e9 / elapsed_ns as f64 * 1000.0).round() / 1000.0);
     [
@@ -733,6 +728,16 @@ impl Realm {
         ended: &EndedRoutes,
         turn: &mut Turn,
     ) {
+        // Most realms have nobody who listens: that is asked once, and not for each of thousands of routes.
+        const TOPICS: [&str; 4] = [
+            "wamp.subscription.on_unsubscribe",
+            "wamp.subscription.on_delete",
+            "wamp.registration.on_unregister",
+            "wamp.registration.on_delete",
+        ];
+        if TOPICS.iter().all(|topic| control.subscriptions.matching(topic).is_empty()) {
+            return;
+        }
         for (id, is_last) in &ended.subscriptions {
             self.publish_unsubscribed(control, session, *id, *is_last, turn);
         }

@@ -299,6 +299,11 @@ impl Realm {
         Ok(())
     }
 
+    /// Is this session in the realm?
+    pub fn has_session(&self, id: SessionId) -> bool {
+        self.control.lock().has_session(id)
+    }
+
     /// What is in the realm.
     pub fn inspect(&self) -> Inspection {
         let control = self.control.lock();

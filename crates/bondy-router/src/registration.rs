@@ -11,7 +11,7 @@ use bondy_wamp::value::Value;
 
 use crate::registry::{Entry, Members};
 use crate::session::{Session, Slot};
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering, step};
 use crate::turn::Turn;
 
 /// How a callee is chosen among those that share a registration.
@@ -134,6 +134,7 @@ impl Registration {
     }
 
     pub(crate) fn callees(&self) -> Arc<Members<Callee>> {
+        step();
         self.callees.load_full()
     }
 
@@ -147,6 +148,7 @@ impl Registration {
         if callee.session.features().has(Feature::CalleeReroute) {
             self.has_rerouting_callee.store(true, Ordering::Relaxed);
         }
+        step();
         let (members, chunk) = self.callees.load().with(callee);
         self.callees.store(Arc::new(members));
         chunk
@@ -154,6 +156,7 @@ impl Registration {
 
     /// Under control. Returns how many are left.
     pub(crate) fn remove(&self, chunk: u64, slot: &Arc<Slot>) -> usize {
+        step();
         let members = self.callees.load().without(chunk, |callee| Arc::ptr_eq(&callee.slot, slot));
         let left = members.len();
         self.callees.store(Arc::new(members));
@@ -230,6 +233,11 @@ enum Order {
 }
 
 impl Candidates {
+    /// Is there nobody to ask?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.callees.is_empty()
+    }
+
     /// The next one to ask.
     pub(crate) fn next(&mut self, turn: &Turn) -> Option<&Callee> {
         let count = self.callees.len();

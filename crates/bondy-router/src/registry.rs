@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use bondy_wamp::uri::MatchPolicy;
 
 use crate::session::SeededMap;
-use crate::sync::{Arc, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicU64, AtomicUsize, Ordering, step};
 
 /// The most concrete URIs whose pattern matches are remembered; when it is full the memo begins anew.
 const MEMO_ENTRIES_MAX: usize = 65_536;
@@ -286,6 +286,7 @@ impl<E> Default for Routes<E> {
 impl<E: Entry> Routes<E> {
     /// Control has added this entry.
     pub fn add(&self, entry: &Arc<E>) {
+        step();
         if entry.match_policy() == MatchPolicy::Exact {
             self.exact.pin().insert(entry.uri().into(), Arc::clone(entry));
         } else {
@@ -296,6 +297,7 @@ impl<E: Entry> Routes<E> {
 
     /// Control has taken this entry away.
     pub fn remove(&self, entry: &E) {
+        step();
         if entry.match_policy() == MatchPolicy::Exact {
             self.exact.pin().remove(entry.uri());
         } else {
@@ -306,6 +308,7 @@ impl<E: Entry> Routes<E> {
 
     /// The entry of this very URI.
     pub fn exact(&self, uri: &str) -> Option<Arc<E>> {
+        step();
         self.exact.pin().get(uri).map(Arc::clone)
     }
 

@@ -12,6 +12,7 @@ use bondy_wamp::serializer::Serializer;
 use bondy_wamp::uri::MatchPolicy;
 
 use crate::broker::{Publication, admits};
+use crate::config::Limits;
 use crate::session::{Refusal, Session};
 
 /// The most events retained for one topic.
@@ -81,6 +82,10 @@ impl Retained {
         }
     }
 
+    fn bytes(&self) -> usize {
+        EVENT_OVERHEAD_BYTES + self.payload.len() + self.attributes.len()
+    }
+
     fn is_for(&self, session: &Session) -> bool {
         use bondy_wamp::feature::Feature::SubscriberPassthru;
         self.receivers.as_deref().is_none_or(|receivers| admits(receivers, session))
@@ -93,7 +98,12 @@ impl Retained {
 pub(crate) struct RetainedEvents {
     /// Oldest first.
     topics: BTreeMap<Box<str>, Vec<Retained>>,
+    /// Bytes of all of them, about.
+    bytes: usize,
 }
+
+/// What a retained event costs besides its bytes, about.
+const EVENT_OVERHEAD_BYTES: usize = 256;
 
 impl RetainedEvents {
     /// How many topics have retained events.
@@ -102,17 +112,26 @@ impl RetainedEvents {
     }
 
     /// Keeps an event. One that anybody may receive replaces all before it.
-    pub(crate) fn store(&mut self, topic: &str, event: Retained, topics_max: usize) -> Result<(), Refusal> {
-        if !self.topics.contains_key(topic) && self.topics.len() >= topics_max {
-            return Err(Refusal::limit("retained_max", topics_max));
+    pub(crate) fn store(&mut self, topic: &str, event: Retained, limits: &Limits) -> Result<(), Refusal> {
+        let present = self.topics.get(topic);
+        if present.is_none() && self.topics.len() >= limits.retained_max {
+            return Err(Refusal::limit("retained_max", limits.retained_max));
         }
+        let replaced = match &event.receivers {
+            None => present.map_or(0, |events| events.iter().map(Retained::bytes).sum()),
+            Some(_) => 0,
+        };
+        if self.bytes - replaced + event.bytes() > limits.retained_bytes_max {
+            return Err(Refusal::limit("retained_bytes_max", limits.retained_bytes_max));
+        }
+        self.bytes = self.bytes - replaced + event.bytes();
         let events = self.topics.entry(topic.into()).or_default();
         if event.receivers.is_none() {
             events.clear();
         } else if events.len() == EVENTS_PER_TOPIC_MAX {
             // The oldest restricted one goes; the unrestricted one stays first.
             let oldest = usize::from(events.first().is_some_and(|first| first.receivers.is_none()));
-            events.remove(oldest);
+            self.bytes -= events.remove(oldest).bytes();
         }
         events.push(event);
         Ok(())

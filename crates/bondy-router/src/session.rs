@@ -11,6 +11,7 @@ use bondy_wamp::feature::Features;
 use bondy_wamp::framing::Framing;
 use bondy_wamp::id::{RequestId, SessionId};
 use bondy_wamp::message::{self, Head, Identity, MessageType};
+use bondy_wamp::mutation::mutated;
 use bondy_wamp::outbox::{Outbox, Tail};
 use bondy_wamp::payload::StoredPayload;
 use bondy_wamp::serializer::{Encoder, Serializer};
@@ -19,7 +20,7 @@ use bondy_wamp::value::Value;
 use crate::flush::Link;
 use crate::registration::Registration;
 use crate::retained::StoredAttributes;
-use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Guard, Lock, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Guard, Lock, Ordering, Weak};
 use crate::turn::{Now, Turn};
 
 /// How many request ids of calls that ended before their last chunk are remembered, per session.
@@ -139,7 +140,7 @@ pub struct Calling {
 }
 
 /// One pending call, kept with its caller.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CallEntry {
     pub(crate) serial: u64,
     pub(crate) attempt: u32,
@@ -156,8 +157,15 @@ pub struct CallEntry {
     pub(crate) reroute: Option<Arc<Reroute>>,
 }
 
+impl CallEntry {
+    /// Is this still the same call? A request id may be used again.
+    fn is_the(&self, serial: u64) -> bool {
+        self.serial == serial || mutated("serial_not_checked")
+    }
+}
+
 /// Where a call is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Phase {
     /// Looking for a callee.
     Placing,
@@ -186,14 +194,39 @@ pub struct Serving {
 }
 
 /// One invocation, kept with its callee.
+///
+/// The caller is not kept alive: a callee that never answers must not hold the sockets of callers that have left.
 #[derive(Clone, Debug)]
 pub struct InvocationEntry {
-    pub(crate) caller: Arc<Session>,
+    pub(crate) caller: Weak<Session>,
     pub(crate) request: RequestId,
     pub(crate) serial: u64,
     pub(crate) slot: Arc<Slot>,
     pub(crate) registration: Arc<Registration>,
     pub(crate) wants_progress: bool,
+}
+
+/// An invocation whose caller is still there.
+#[derive(Debug)]
+pub(crate) struct Invoked {
+    pub(crate) caller: Arc<Session>,
+    pub(crate) request: RequestId,
+    pub(crate) serial: u64,
+    pub(crate) registration: Arc<Registration>,
+    pub(crate) wants_progress: bool,
+}
+
+impl InvocationEntry {
+    /// `None` where the caller is gone: nobody waits for an answer.
+    pub(crate) fn into_invoked(self) -> Option<Invoked> {
+        Some(Invoked {
+            caller: self.caller.upgrade()?,
+            request: self.request,
+            serial: self.serial,
+            registration: self.registration,
+            wants_progress: self.wants_progress,
+        })
+    }
 }
 
 /// One REGISTER or SUBSCRIBE of a session. Everything in it changes under the session's lock only.
@@ -227,7 +260,11 @@ impl Slot {
     }
 
     pub(crate) fn count_dropped(&self) {
-        self.dropped.store(self.dropped.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.add_dropped(1);
+    }
+
+    pub(crate) fn add_dropped(&self, dropped: u64) {
+        self.dropped.store(self.dropped.load(Ordering::Relaxed) + dropped, Ordering::Relaxed);
     }
 
     /// Events dropped since the last delivered one; begins again at zero.
@@ -476,12 +513,12 @@ impl SessionState {
 
     /// The call under this request id, if it is still the same one.
     pub(crate) fn call(&self, request: RequestId, serial: u64) -> Option<&CallEntry> {
-        self.calling.as_ref()?.calls.get(&request.0).filter(|entry| entry.serial == serial)
+        self.calling.as_ref()?.calls.get(&request.0).filter(|entry| entry.is_the(serial))
     }
 
     /// As [`call`](Self::call), to be changed.
     pub(crate) fn call_mut(&mut self, request: RequestId, serial: u64) -> Option<&mut CallEntry> {
-        self.calling.as_mut()?.calls.get_mut(&request.0).filter(|entry| entry.serial == serial)
+        self.calling.as_mut()?.calls.get_mut(&request.0).filter(|entry| entry.is_the(serial))
     }
 
     /// The first half of rule 1: removes the call if it is still the same one. The caller of this function appends
@@ -523,8 +560,11 @@ impl Calling {
     /// Removes a call. If its input is still open the request id is remembered, so that the chunks under way are
     /// not taken for new calls.
     pub(crate) fn remove(&mut self, request: RequestId) -> Option<CallEntry> {
+        if mutated("answer_without_removing") {
+            return self.calls.get(&request.0).cloned();
+        }
         let entry = self.calls.remove(&request.0)?;
-        if entry.is_input_open {
+        if entry.is_input_open && !mutated("chunk_of_ended_call") {
             self.remember_ended_input(request);
         }
         Some(entry)

@@ -6,7 +6,7 @@ use bondy_wamp::uri::MatchPolicy;
 
 use crate::registry::{Entry, Members};
 use crate::session::{Session, Slot};
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering, step};
 
 /// One subscription of a realm.
 #[derive(Debug)]
@@ -54,11 +54,13 @@ impl Subscription {
     }
 
     pub(crate) fn subscribers(&self) -> Arc<Members<Subscriber>> {
+        step();
         self.subscribers.load_full()
     }
 
     /// Under control. Returns the chunk that the subscriber went into.
     pub(crate) fn add(&self, subscriber: Subscriber) -> u64 {
+        step();
         let (members, chunk) = self.subscribers.load().with(subscriber);
         self.subscribers.store(Arc::new(members));
         chunk
@@ -66,6 +68,7 @@ impl Subscription {
 
     /// Under control. Returns how many are left.
     pub(crate) fn remove(&self, chunk: u64, slot: &Arc<Slot>) -> usize {
+        step();
         let members =
             self.subscribers.load().without(chunk, |subscriber| Arc::ptr_eq(&subscriber.slot, slot));
         let left = members.len();

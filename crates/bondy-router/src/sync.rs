@@ -33,6 +33,13 @@ impl<T> Lock<T> {
     }
 }
 
+/// Others may run now: the explorer does not see what is read and changed without its locks and atomics.
+#[inline(always)]
+pub(crate) fn step() {
+    #[cfg(feature = "shuttle")]
+    AtomicBool::new(false).load(Ordering::Relaxed);
+}
+
 /// Deaths in the middle of what a thread does, for tests: between two critical sections, or while control is held.
 #[cfg(feature = "shuttle")]
 pub mod striking {

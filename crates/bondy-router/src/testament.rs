@@ -13,6 +13,9 @@ use crate::realm::Realm;
 use crate::session::{Refusal, Session};
 use crate::turn::Turn;
 
+/// The bytes of all testaments of one session.
+pub(crate) const TESTAMENT_BYTES_MAX: usize = 1024 * 1024;
+
 /// When a testament is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -30,7 +33,7 @@ impl Scope {
             Some("detached") => Ok(Scope::Detached),
             Some(other) => Err(Refusal::new(
                 ErrorUri::InvalidArgument,
-                format!("scope is {other:?}, not \"destroyed\" or \"detached\""),
+                format!("scope is {:?}, not \"destroyed\" or \"detached\"", bondy_wamp::uri::shown(other)),
             )),
         }
     }
@@ -60,6 +63,10 @@ impl Testaments {
     ) -> Result<(), Refusal> {
         if self.destroyed.len() + self.detached.len() >= max {
             return Err(Refusal::limit("testaments_max", max));
+        }
+        let held: usize = self.destroyed.iter().chain(&self.detached).map(|(_, bytes)| bytes.len()).sum();
+        if held + publish.len() > TESTAMENT_BYTES_MAX {
+            return Err(Refusal::limit("testament_bytes_max", TESTAMENT_BYTES_MAX));
         }
         self.bucket(scope).push((serializer, publish));
         Ok(())

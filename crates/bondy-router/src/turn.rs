@@ -12,6 +12,12 @@ use crate::session::Session;
 use crate::sync::Arc;
 use crate::timer::Timer;
 
+/// Buffers for tails that are kept: as many as one message needs at a time.
+const SPARES_MAX: usize = 16;
+
+/// Larger buffers are not kept, so that a burst of large messages does not pin memory.
+const SPARE_BYTES_MAX: usize = 64 * 1024;
+
 /// The time, as the caller of the realm sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -118,7 +124,10 @@ impl Turn {
 
     /// Gives the memory of a tail back.
     pub(crate) fn recycle(&mut self, tail: EncodedTail) {
-        if let EncodedTail::Small(tail) = tail {
+        if let EncodedTail::Small(tail) = tail
+            && tail.capacity() <= SPARE_BYTES_MAX
+            && self.spare.len() < SPARES_MAX
+        {
             self.spare.push(tail);
         }
     }

@@ -17,6 +17,7 @@ use std::task::Waker;
 
 use crate::buffer::{Buffer, BufferPool};
 use crate::framing::Framing;
+use crate::mutation::mutated;
 
 /// From this size on the tail of a frame is shared by reference instead of being copied.
 pub const SHARED_BYTES_MIN: usize = 1024;
@@ -198,6 +199,12 @@ impl Outbox {
         self.pending.saturating_sub(self.largest as usize) <= self.limits.hard_bytes as usize
     }
 
+    /// Is there room for the answer to another request? A peer that sends requests and does not read the answers is over
+    /// this limit, twice the hard one, before its outbox costs much; answers that are due are admitted below it.
+    pub fn has_room_for_answers(&self) -> bool {
+        self.pending.saturating_sub(self.largest as usize) <= 2 * self.limits.hard_bytes as usize
+    }
+
     /// Is there room for another event? As [`has_room`](Self::has_room), and while the node's budget is used up
     /// only below the soft limit.
     pub fn has_room_for_event(&self) -> bool {
@@ -274,7 +281,8 @@ impl Outbox {
 
     /// Takes all bytes if nobody is writing; the writer is busy from then on.
     pub fn take(&mut self) -> Option<Batch> {
-        (self.writer == Writer::Idle && !self.queue.is_empty()).then(|| self.take_all())
+        let may_take = self.writer == Writer::Idle || mutated("write_while_busy");
+        (may_take && !self.queue.is_empty()).then(|| self.take_all())
     }
 
     /// As the owner, who has waited for writability or was woken: takes all bytes unless somebody is busy.
@@ -304,14 +312,24 @@ impl Outbox {
         may_go_on: bool,
         pool: &mut BufferPool,
     ) -> AfterWrite {
+        let is_all_written = batch.is_empty();
+        if mutated("put_back_behind") {
+            let appended = std::mem::replace(&mut self.queue, batch);
+            self.queue.put_in_front(appended, pool);
+        } else {
+            self.queue.put_in_front(batch, pool);
+        }
         self.count_written(written);
-        self.queue.put_in_front(batch, pool);
-        if self.queue.is_empty() {
+        if self.queue.is_empty() || (is_all_written && mutated("idle_without_looking")) {
             self.writer = Writer::Idle;
             return AfterWrite::Idle;
         }
         if may_go_on {
             return AfterWrite::GoOn(self.take_all());
+        }
+        if mutated("blocked_is_idle") {
+            self.writer = Writer::Idle;
+            return AfterWrite::Idle;
         }
         self.writer = Writer::Blocked;
         AfterWrite::WakeOwner
@@ -330,10 +348,17 @@ impl Outbox {
     fn count_written(&mut self, written: usize) {
         self.pending = self.pending.saturating_sub(written);
         self.written += written as u64;
-        if self.written >= self.largest_end {
-            self.largest = 0;
+        if self.largest > 0 && self.written >= self.largest_end {
+            self.find_largest();
         }
         self.charge();
+    }
+
+    /// The largest frame is out; the next largest is among the shared parts, for small ones do not matter.
+    fn find_largest(&mut self) {
+        let largest = self.queue.largest_shared();
+        self.largest = largest.map_or(0, |(bytes, _)| bytes as u32);
+        self.largest_end = self.written + largest.map_or(0, |(_, end)| end as u64);
     }
 
     fn charge(&mut self) {
@@ -419,6 +444,16 @@ impl Batch {
             self.shared.pop_front();
         }
         self.flat_read += written;
+    }
+
+    /// The size of the largest shared part, and how many bytes are to be written up to its end.
+    fn largest_shared(&self) -> Option<(usize, usize)> {
+        let mut shared_before = 0;
+        let ends = self.shared.iter().map(|part| {
+            shared_before += part.bytes.len() - part.read;
+            (part.bytes.len(), part.at - self.flat_read + shared_before)
+        });
+        ends.max_by_key(|(bytes, _)| *bytes)
     }
 
     /// Gives the memory back; the bytes were all written, or nobody wants them.

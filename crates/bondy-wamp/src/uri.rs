@@ -99,6 +99,11 @@ pub fn is_valid_pattern(pattern: &str, policy: MatchPolicy, rule: UriRule) -> bo
     }
 }
 
+/// The beginning of a URI, for texts that people read: whoever sends megabytes does not get them back.
+pub fn shown(uri: &str) -> &str {
+    &uri[..uri.floor_char_boundary(256)]
+}
+
 /// Is the URI in a namespace that applications may neither register nor publish to?
 pub fn is_reserved(uri: &str) -> bool {
     const RESERVED: [&str; 4] = ["wamp", "bondy", "com.bondy", "com.leapsight.bondy"];

@@ -1,5 +1,6 @@
 //! The binary, as a shell sees it: output, errors and exit codes.
 #![allow(clippy::disallowed_methods, reason = "these tests write files for the binary to read")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured and what they skip")]
 
 #[path = "../../../bondy-node/tests/it/authority.rs"]
 mod authority;

@@ -94,13 +94,14 @@ fn a_second_sigterm_ends_the_process_at_once() {
     let mut bondy = Bondy::start(
         "node: {drain_timeout: 5m}
 listeners:
-  tcp: {bind: '127.0.0.1:0', serve: [rawsocket], authentication_timeout: 5m}",
+  tcp: {bind: '127.0.0.1:0', serve: [rawsocket]}",
     );
-    // A connection without session keeps the drain waiting.
-    let _silent = bondy.rawsocket("tcp").open();
+    // A peer that does not close after GOODBYE keeps the drain waiting.
+    let _idle = bondy.rawsocket("tcp").join(REALM);
     bondy.signal("TERM");
     bondy.wait_for_line("the drain", |line| message(line) == "draining");
     bondy.signal("TERM");
+    bondy.wait_for_line("the end", |line| message(line) == "stopped at once");
     let status = bondy.wait_for_exit(SOON);
     assert!(status.code().is_some(), "it ends by itself: {status}");
 }

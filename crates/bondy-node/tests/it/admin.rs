@@ -109,8 +109,8 @@ fn metrics_are_openmetrics_and_follow_what_happens() {
 fn ready_says_503_while_the_node_drains_and_the_administration_stays() {
     let node = Setup::new().listener("tcp", "serve: [rawsocket]").start();
     let (admin, tcp) = (node.address("admin"), node.address("tcp"));
-    // A connection without session, which the drain waits for until its time is up.
-    let idle = node.rawsocket("tcp").open();
+    // A peer that does not close after GOODBYE: the drain waits for it until its time is up.
+    let idle = node.rawsocket("tcp").join(REALM);
     let peer = node.rawsocket("tcp").join(REALM);
     let drain = std::thread::spawn(move || node.handle.drain(Duration::from_millis(1500)));
     let (messages, _) = peer.until_end();
@@ -120,7 +120,21 @@ fn ready_says_503_while_the_node_drains_and_the_administration_stays() {
     let metrics = Metrics::parse(&http(&admin, "GET", "/metrics").body).expect("OpenMetrics");
     assert_eq!(metrics.value("bondy_sessions"), 0.0);
     assert!(Dial::rawsocket(&tcp).try_connect().is_err(), "clients are not accepted any more");
-    assert_eq!(drain.join().expect("a drain"), 1, "the idle connection is cut off");
+    assert_eq!(drain.join().expect("a drain"), 1, "the idle one is cut off");
     assert!(Dial::rawsocket(&admin).try_connect().is_err(), "the node is gone");
     drop(idle);
+}
+
+#[test]
+fn a_drain_waits_for_no_connection_without_session() {
+    let node = Setup::new().listener("all", "serve: [rawsocket, websocket, http]").start();
+    let nothing = node.rawsocket("all").try_connect().expect("a connection");
+    let handshaken = (node.rawsocket("all").open(), node.websocket("all").open());
+    let mut served = node.rawsocket("all").try_connect().expect("a connection");
+    served.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
+    assert!(read_head(&mut served).expect("an answer").starts_with("HTTP/1.1 404 "));
+    node.wait_for_metric("bondy_connections", |connections| connections == 5.0);
+    // Far below the deadlines of the handshake and of HELLO, far above what it takes.
+    assert_eq!(node.handle.drain(Duration::from_secs(5)), 0, "nobody has to be cut off");
+    drop((nothing, handshaken, served));
 }

@@ -1,7 +1,8 @@
 //! A certificate authority for one test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -20,7 +21,7 @@ impl Authority {
     }
 
     /// Writes a certificate for `localhost` and its key; gives the certificate.
-    pub(crate) fn issue(&self, certificate_file: &PathBuf, key_file: &PathBuf) -> Vec<u8> {
+    pub(crate) fn issue(&self, certificate_file: &Path, key_file: &Path) -> Vec<u8> {
         let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
@@ -39,5 +40,46 @@ impl Authority {
             .with_safe_default_protocol_versions()
             .expect("protocol versions");
         Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+}
+
+/// An authority, a certificate of it for `localhost`, and the folder of both files, gone with their owner.
+#[allow(dead_code, reason = "the tests of the binary, which use this file too, keep their own folders")]
+pub(crate) struct Tls {
+    authority: Authority,
+    folder: PathBuf,
+}
+
+#[allow(dead_code, reason = "the tests of the binary, which use this file too, keep their own folders")]
+impl Tls {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("bondy-tls-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        let tls = Self { authority: Authority::new(), folder };
+        tls.issue();
+        tls
+    }
+
+    /// Writes another certificate in place of the present one; gives it.
+    pub(crate) fn issue(&self) -> Vec<u8> {
+        self.authority.issue(&self.folder.join("cert.pem"), &self.folder.join("key.pem"))
+    }
+
+    /// The key of a listener that uses it.
+    pub(crate) fn keys(&self) -> String {
+        let folder = self.folder.display();
+        format!("tls: {{cert: '{folder}/cert.pem', key: '{folder}/key.pem'}}")
+    }
+
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        self.authority.client()
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -68,8 +68,10 @@ fn a_killed_callee_process_ends_its_calls_at_once_and_frees_its_procedure() {
     node.wait_for_metric("bondy_sessions", |sessions| sessions == 1.0);
 }
 
-/// How a callee goes without a word of WAMP.
-fn departures() -> Vec<(&'static str, fn(Peer))> {
+type Departure = fn(Peer);
+
+/// How a callee may go.
+fn departures() -> Vec<(&'static str, Departure)> {
     vec![
         ("the connection is closed", drop::<Peer>),
         ("the stream ends", |mut peer| {

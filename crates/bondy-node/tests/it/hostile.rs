@@ -6,8 +6,8 @@ use bondy_transport::websocket::frame::Opcode;
 use bondy_wamp::serializer::Serializer;
 use serde_json::{Value, json};
 
-use crate::authority::Authority;
-use crate::node::{Folder, REALM, Setup, TestNode, Witness};
+use crate::authority::Tls;
+use crate::node::{REALM, Setup, TestNode, Witness};
 use crate::peer::{self, ABORT, Dial, Peer, until_end};
 
 /// Random connections of each kind. More of them find nothing else: the parsers have their fuzzers.
@@ -18,26 +18,20 @@ struct Scene {
     node: TestNode,
     dials: Vec<Dial>,
     witness: Witness,
-    _folder: Folder,
+    _tls: Tls,
 }
 
 impl Scene {
     fn new() -> Self {
-        let (authority, folder) = (Authority::new(), Folder::new());
-        let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
-        authority.issue(&cert, &key);
-        let tls = format!(
-            "serve: [rawsocket, websocket, http], tls: {{cert: '{}', key: '{}'}}",
-            cert.display(),
-            key.display()
-        );
+        let tls = Tls::new();
+        let keys = format!("serve: [rawsocket, websocket, http], {}", tls.keys());
         let node = Setup::new()
             .listener("all", "serve: [rawsocket, websocket, http]")
             .listener("proxied", "serve: [rawsocket, websocket], proxy_protocol: true")
             .unix("local", "serve: [rawsocket, websocket]")
-            .listener("tls", &tls)
+            .listener("tls", &keys)
             .start();
-        let client = authority.client();
+        let client = tls.client();
         let dials = Serializer::ALL.into_iter().flat_map(|serializer| {
             let dials = [
                 node.rawsocket("all"),
@@ -52,7 +46,7 @@ impl Scene {
         });
         let dials = dials.collect();
         let witness = Witness::join(&node.rawsocket("all"));
-        Self { node, dials, witness, _folder: folder }
+        Self { node, dials, witness, _tls: tls }
     }
 
     /// The witness is well, and nothing of the others is left.

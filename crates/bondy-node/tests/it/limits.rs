@@ -6,8 +6,8 @@ use std::time::Duration;
 use bondy_wamp::serializer::Serializer;
 use serde_json::json;
 
-use crate::authority::Authority;
-use crate::node::{Folder, REALM, Setup, http, wait_for};
+use crate::authority::Tls;
+use crate::node::{REALM, Setup, http, wait_for};
 use crate::peer::{self, Dial, until_end};
 
 #[test]
@@ -32,14 +32,11 @@ fn a_full_listener_refuses_rawsocket_with_code_4_and_http_with_503() {
 
 #[test]
 fn a_full_listener_refuses_over_tls_as_well() {
-    let (authority, folder) = (Authority::new(), Folder::new());
-    let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
-    authority.issue(&cert, &key);
-    let tls = format!("tls: {{cert: '{}', key: '{}'}}", cert.display(), key.display());
+    let tls = Tls::new();
     let node = Setup::new()
-        .listener("tls", &format!("serve: [rawsocket, websocket], connections_max: 1, {tls}"))
+        .listener("tls", &format!("serve: [rawsocket, websocket], connections_max: 1, {}", tls.keys()))
         .start();
-    let client = authority.client();
+    let client = tls.client();
     let _first = node.rawsocket("tls").tls(&client).join(REALM);
     let error = node.rawsocket("tls").tls(&client).try_open().err().expect("a refusal");
     assert!(error.to_string().contains("maximum connection count"), "{error}");
@@ -74,15 +71,12 @@ fn is_ended(dial: &Dial, beginning: &[u8]) {
 
 #[test]
 fn a_handshake_that_does_not_come_in_time_ends_the_connection() {
-    let (authority, folder) = (Authority::new(), Folder::new());
-    let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
-    authority.issue(&cert, &key);
-    let tls = format!("tls: {{cert: '{}', key: '{}'}}", cert.display(), key.display());
+    let tls = Tls::new();
     let keys = "serve: [rawsocket, websocket], handshake_timeout: 200ms";
     let node = Setup::new()
         .listener("all", keys)
         .listener("proxied", &format!("{keys}, proxy_protocol: true"))
-        .listener("tls", &format!("{keys}, {tls}"))
+        .listener("tls", &format!("{keys}, {}", tls.keys()))
         .start();
     let plain = node.rawsocket("all");
     is_ended(&plain, b"");

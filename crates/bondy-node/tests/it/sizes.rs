@@ -4,6 +4,7 @@ use bondy_transport::websocket::frame::{FrameHeader, Opcode, append_frame};
 use bondy_wamp::serializer::Serializer;
 use serde_json::{Value, json};
 
+use crate::authority::Tls;
 use crate::node::{REALM, Setup, Witness};
 use crate::peer::{self, Dial, EVENT, INVOCATION, Peer, RESULT, Received, until_end};
 
@@ -43,16 +44,26 @@ fn a_rawsocket_message_of_exactly_16_mib_goes_both_ways() {
 }
 
 #[test]
-fn a_websocket_message_of_several_mib_goes_both_ways() {
-    let node = Setup::new().listener("ws", "serve: [websocket]").start();
-    for serializer in [Serializer::Json, Serializer::Cbor] {
-        let dial = node.websocket("ws").serializer(serializer);
+fn a_message_of_several_mib_goes_both_ways_over_websocket_and_tls() {
+    let tls = Tls::new();
+    let node = Setup::new()
+        .listener("ws", "serve: [websocket]")
+        .listener("tls", &format!("serve: [rawsocket, websocket], {}", tls.keys()))
+        .start();
+    for dial in [
+        node.websocket("ws"),
+        node.websocket("ws").serializer(Serializer::Cbor),
+        node.websocket("tls").tls(&tls.client()),
+        node.rawsocket("tls").tls(&tls.client()),
+    ] {
         let (mut callee, mut caller) = (dial.join(REALM), dial.join(REALM));
         callee.register("com.example.echo");
         let args = json!(["a".repeat(9 * MIB)]);
         let request = caller.begin_call("com.example.echo", &args);
         callee.echo();
         assert!(caller.end_call(request) == Ok(args), "the same comes back");
+        drop(callee);
+        node.wait_for_metric("bondy_registrations", |registrations| registrations == 0.0);
     }
 }
 
@@ -88,6 +99,8 @@ fn a_large_message_stalls_nobody_and_keeps_its_place_in_the_order() {
         caller.send(&json!([48, 3, {}, "com.example.echo", ["last"]]));
         let order: Vec<Value> = (0..3).map(|_| callee.receive_type(INVOCATION)[4][0].clone()).collect();
         assert_eq!((&order[0], &order[2]), (&json!("first"), &json!("last")));
+        drop(callee);
+        node.wait_for_metric("bondy_registrations", |registrations| registrations == 0.0);
     }
 }
 

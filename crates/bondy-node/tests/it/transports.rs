@@ -1,14 +1,13 @@
 //! Every transport joins, calls and publishes.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bondy_wamp::serializer::Serializer;
 use serde_json::json;
 
-use crate::authority::Authority;
-use crate::node::{Folder, REALM, Setup};
+use crate::authority::Tls;
+use crate::node::{REALM, Setup, wait_for};
 use crate::peer::{Dial, Peer};
 
 /// A call and an event go through, both ways, between this peer and itself.
@@ -104,13 +103,12 @@ fn a_batch_of_several_messages_is_handled_in_order() {
 
 #[test]
 fn tls_carries_rawsocket_and_websocket_on_one_port() {
-    let (authority, folder) = (Authority::new(), Folder::new());
-    let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
-    authority.issue(&cert, &key);
-    let node = Setup::new().listener("tls", &tls_keys(&cert, &key)).start();
+    let tls = Tls::new();
+    let node =
+        Setup::new().listener("tls", &format!("serve: [rawsocket, websocket], {}", tls.keys())).start();
     for serializer in Serializer::ALL {
         for dial in [node.rawsocket("tls"), node.websocket("tls")] {
-            let dial = dial.serializer(serializer).tls(&authority.client());
+            let dial = dial.serializer(serializer).tls(&tls.client());
             let mut peer = exercise(dial.join(REALM), serializer.as_str());
             assert_eq!(transport_of(&mut peer)["tls"], true);
         }
@@ -119,8 +117,17 @@ fn tls_carries_rawsocket_and_websocket_on_one_port() {
     assert!(node.websocket("tls").try_open().is_err(), "a listener with TLS takes nothing in plain text");
 }
 
-fn tls_keys(cert: &PathBuf, key: &PathBuf) -> String {
-    format!("serve: [rawsocket, websocket], tls: {{cert: '{}', key: '{}'}}", cert.display(), key.display())
+#[test]
+fn new_certificates_are_for_new_connections_and_a_bad_one_changes_nothing() {
+    let tls = Tls::new();
+    let node = Setup::new().listener("tls", &format!("serve: [rawsocket], {}", tls.keys())).start();
+    let dial = node.rawsocket("tls").tls(&tls.client());
+    let mut old = dial.join(REALM);
+    let issued = tls.issue();
+    node.handle.reload_certificates();
+    wait_for("the new certificate", || dial.open().stream.certificate() == Some(issued.clone()));
+    assert_ne!(old.wire.stream.certificate(), Some(issued));
+    old.register("com.example.still_here");
 }
 
 #[test]
@@ -144,16 +151,18 @@ fn peers_of_every_transport_and_serializer_understand_each_other() {
             .map(|dial: Dial| dial.serializer(serializer))
     };
     let args = json!([9_007_199_254_740_993_u64, 0.1, "é", [[]], {"k": -1}]);
-    for callee in Serializer::ALL.into_iter().flat_map(dials) {
+    for (number, callee) in Serializer::ALL.into_iter().flat_map(dials).enumerate() {
         let mut callee = callee.join(REALM);
-        callee.register("com.example.echo");
-        callee.subscribe("com.example.topic");
+        // The one before may not have left yet.
+        let (procedure, topic) = (format!("com.example.p{number}"), format!("com.example.t{number}"));
+        callee.register(&procedure);
+        callee.subscribe(&topic);
         for caller in Serializer::ALL.into_iter().flat_map(dials) {
             let mut caller = caller.join(REALM);
-            let request = caller.begin_call("com.example.echo", &args);
+            let request = caller.begin_call(&procedure, &args);
             callee.echo();
             assert_eq!(caller.end_call(request), Ok(args.clone()));
-            caller.publish("com.example.topic", &args);
+            caller.publish(&topic, &args);
             assert_eq!(callee.receive_type(crate::peer::EVENT)[4], args);
         }
     }

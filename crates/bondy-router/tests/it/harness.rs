@@ -4,7 +4,7 @@
 //! owners that were woken look at their sessions, as a worker of the node does it. What it does not do: understand
 //! messages. It hands out what each client received, decoded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,7 @@ use bondy_router::session::{MEMORY_FRAMING, Session, SessionConfig, SessionIdent
 use bondy_router::timer::Timers;
 use bondy_router::turn::{Now, Turn};
 use bondy_wamp::feature::Features;
+use bondy_wamp::id::SessionId;
 use bondy_wamp::message;
 use bondy_wamp::outbox::{Budget, Outbox, OutboxLimits};
 use bondy_wamp::serializer::Serializer;
@@ -35,10 +36,13 @@ struct Wire {
     received: Mutex<Vec<u8>>,
     /// Bytes taken by one write; 0 means that it blocks.
     write_bytes_max: AtomicUsize,
-    is_owner_woken: AtomicBool,
     is_lost: AtomicBool,
     is_owner_only: bool,
     transport: Value,
+    /// The place of the client in its world.
+    index: usize,
+    /// The clients whose owners were woken.
+    woken: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 impl Link for Wire {
@@ -60,7 +64,7 @@ impl Link for Wire {
     }
 
     fn wake_owner(&self) {
-        self.is_owner_woken.store(true, Ordering::Relaxed);
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner).insert(self.index);
     }
 
     fn describe(&self) -> Value {
@@ -143,7 +147,13 @@ pub(crate) struct World {
     timers: Timers,
     budget: Arc<Budget>,
     realms: BTreeMap<String, Arc<Realm>>,
-    clients: BTreeMap<String, Client>,
+    clients: Vec<Client>,
+    names: BTreeMap<String, usize>,
+    /// The place of each session's client.
+    places: BTreeMap<SessionId, usize>,
+    woken: Arc<Mutex<BTreeSet<usize>>>,
+    /// The clients to which something may have happened since the world was settled.
+    stirred: BTreeSet<usize>,
     /// Long fan-outs stand still after each slice until [`World::continue_fan_out`].
     pub(crate) pauses_fan_outs: bool,
 }
@@ -158,7 +168,11 @@ impl World {
             timers: Timers::default(),
             budget: Arc::new(Budget::new(u64::MAX)),
             realms: BTreeMap::new(),
-            clients: BTreeMap::new(),
+            clients: Vec::new(),
+            names: BTreeMap::new(),
+            places: BTreeMap::new(),
+            woken: Arc::default(),
+            stirred: BTreeSet::new(),
             pauses_fan_outs: false,
         }
     }
@@ -178,7 +192,7 @@ impl World {
     }
 
     pub(crate) fn has_client(&self, name: &str) -> bool {
-        self.clients.contains_key(name)
+        self.names.contains_key(name)
     }
 
     /// Joins; WELCOME is among the outputs. Returns the session id, or why the realm refused.
@@ -187,10 +201,11 @@ impl World {
         let wire = Arc::new(Wire {
             received: Mutex::default(),
             write_bytes_max: AtomicUsize::new(usize::MAX),
-            is_owner_woken: AtomicBool::new(false),
             is_lost: AtomicBool::new(false),
             is_owner_only: profile.is_owner_only,
             transport: profile.transport.clone(),
+            index: self.clients.len(),
+            woken: Arc::clone(&self.woken),
         });
         let config = SessionConfig {
             identity: SessionIdentity {
@@ -209,7 +224,7 @@ impl World {
             link: Arc::clone(&wire) as Arc<dyn Link>,
         };
         let session = realm.join(config, "bondy-test", &mut self.turn).map_err(|error| error.to_string())?;
-        let id = session.id().0;
+        let id = session.id();
         let client = Client {
             realm,
             session,
@@ -220,13 +235,18 @@ impl World {
             is_gone: false,
             fan_out: None,
         };
-        self.clients.insert(name.to_owned(), client);
+        self.names.insert(name.to_owned(), self.clients.len());
+        self.places.insert(id, self.clients.len());
+        self.clients.push(client);
         self.settle();
-        Ok(id)
+        Ok(id.0)
     }
 
+    /// The client, to which something is about to happen.
     fn client(&mut self, name: &str) -> &mut Client {
-        self.clients.get_mut(name).unwrap_or_else(|| panic!("there is no client {name}"))
+        let index = *self.names.get(name).unwrap_or_else(|| panic!("there is no client {name}"));
+        self.stirred.insert(index);
+        &mut self.clients[index]
     }
 
     /// The serializer of a client.
@@ -327,13 +347,13 @@ impl World {
 
     /// What happened to every client since this was last asked, by name.
     pub(crate) fn take_all_outputs(&mut self) -> Vec<(String, Vec<Output>)> {
-        let names: Vec<String> = self.clients.keys().cloned().collect();
+        let names: Vec<String> = self.names.keys().cloned().collect();
         names.into_iter().map(|name| (name.clone(), self.take_outputs(&name))).collect()
     }
 
     /// Everybody goes; what is left in the realms then, but for retained events, must be nothing.
     pub(crate) fn end(&mut self) -> Vec<(String, Inspection)> {
-        let names: Vec<String> = self.clients.keys().cloned().collect();
+        let names: Vec<String> = self.names.keys().cloned().collect();
         for name in names {
             self.lose(&name);
         }
@@ -352,37 +372,35 @@ impl World {
             self.turn.timers.drain(..).for_each(|timer| self.timers.arm(timer));
             let touched = std::mem::take(&mut self.turn.touched);
             let by_events = std::mem::take(&mut self.turn.touched_by_events);
-            let is_settled = touched.is_empty() && by_events.is_empty() && !self.is_any_owner_woken();
-            if is_settled {
+            let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+            if touched.is_empty() && by_events.is_empty() && woken.is_empty() {
                 break;
             }
             for session in touched.iter().chain(&by_events) {
                 session.flush(&mut self.turn.pool);
+                self.stirred.extend(self.places.get(&session.id()));
             }
-            for client in self.clients.values_mut() {
-                if client.wire.is_owner_woken.swap(false, Ordering::Relaxed) {
-                    client.look(&mut self.turn);
-                }
+            for index in woken {
+                self.clients[index].look(&mut self.turn);
+                self.stirred.insert(index);
             }
         }
-        self.clients.values_mut().for_each(Client::receive);
+        for index in std::mem::take(&mut self.stirred) {
+            self.clients[index].receive();
+        }
         self.turn.violations.clear();
         let slow = std::mem::take(&mut self.turn.slow);
+        self.tell(&slow, &Output::Slow);
         let congested = std::mem::take(&mut self.turn.congested);
-        for client in self.clients.values_mut() {
-            let is_in =
-                |list: &[Arc<Session>]| list.iter().any(|session| Arc::ptr_eq(session, &client.session));
-            if is_in(&slow) {
-                client.outputs.push_back(Output::Slow);
-            }
-            if is_in(&congested) {
-                client.outputs.push_back(Output::Congested);
-            }
-        }
+        self.tell(&congested, &Output::Congested);
     }
 
-    fn is_any_owner_woken(&self) -> bool {
-        self.clients.values().any(|client| client.wire.is_owner_woken.load(Ordering::Relaxed))
+    /// What the router tells its worker about sessions, once each.
+    fn tell(&mut self, sessions: &[Arc<Session>], output: &Output) {
+        let meant: BTreeSet<SessionId> = sessions.iter().map(|session| session.id()).collect();
+        for index in meant.iter().filter_map(|id| self.places.get(id)) {
+            self.clients[*index].outputs.push_back(output.clone());
+        }
     }
 }
 

@@ -11,13 +11,14 @@ mod world;
 use std::sync::Arc;
 
 use bondy_wamp::message::CancelMode;
+use bondy_wamp::uri::MatchPolicy;
 
 use self::scenario::Kind;
 use self::world::World;
 use crate::explore::{Run, explore, scaled};
 
 /// Executions of each scenario of the product, and of each with a point of its own.
-const EXECUTIONS: [usize; 2] = [12, 60];
+const EXECUTIONS: [usize; 2] = [60, 300];
 
 /// One world to explore.
 #[derive(Clone, Debug)]
@@ -37,10 +38,20 @@ pub(crate) struct Party {
     /// The ways to answer an invocation; each invocation picks one of them.
     pub(crate) answers: Vec<Way>,
     pub(crate) is_registered: bool,
+    pub(crate) registers: Registers,
     pub(crate) can_be_interrupted: bool,
     pub(crate) reroutes: bool,
-    pub(crate) concurrency: u32,
     pub(crate) is_full: bool,
+}
+
+/// What a callee registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registers {
+    pub(crate) match_policy: MatchPolicy,
+    /// The present callees lose their registration by it.
+    pub(crate) takes_over: bool,
+    /// How many invocations at once; 0 means any number.
+    pub(crate) concurrency: u32,
 }
 
 /// What a client sends by itself.

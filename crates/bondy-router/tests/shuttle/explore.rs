@@ -66,13 +66,13 @@ fn config() -> Config {
 
 /// Makes one deliberate mistake and explores the scenarios in turn, more and more of each, until a property fails.
 ///
-/// Returns the failure, or nothing where `rounds` were not enough.
+/// Returns the scenario and its failure, or nothing where `rounds` were not enough.
 pub(crate) fn failure_of(
     mistake: &'static str,
     scenarios: &[(String, Run)],
     rounds: usize,
     executions: usize,
-) -> Option<String> {
+) -> Option<(String, String)> {
     for round in 0..rounds {
         for (name, run) in scenarios {
             mutation::make(mistake);
@@ -81,7 +81,7 @@ pub(crate) fn failure_of(
             }));
             mutation::make(mutation::NONE);
             if let Err(failure) = explored {
-                return Some(format!("{name}: {}", text_of(&*failure)));
+                return Some((name.clone(), text_of(&*failure)));
             }
         }
     }

@@ -14,6 +14,6 @@ mod call;
 mod crew;
 mod explore;
 mod flushing;
-//mod mistake;
+mod mistake;
 mod seat;
 mod subscription;

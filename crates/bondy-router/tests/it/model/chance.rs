@@ -92,7 +92,7 @@ pub(super) fn realm(rng: &mut Rng) -> RealmConfig {
         },
         event_history: vec![
             rule("a.b", MatchPolicy::Exact, 5, None),
-            rule("a.", MatchPolicy::Prefix, 20, Some(300)),
+            rule("a.", MatchPolicy::Prefix, 20, Some(80)),
             rule("..c", MatchPolicy::Wildcard, 3, None),
         ],
     }

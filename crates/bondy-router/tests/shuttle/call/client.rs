@@ -158,7 +158,7 @@ impl Client {
     }
 
     fn send(&mut self, step: Step) -> bool {
-        let concurrency = self.party().concurrency;
+        let registers = self.party().registers;
         match step {
             Step::Call { request, has_more, has_timeout, finds } => {
                 self.call(request, has_more, has_timeout, finds)
@@ -171,7 +171,7 @@ impl Client {
                 })
             }
             Step::Register => self.handle(|world, seat, turn| {
-                message::register(&world.realm, &seat.session, concurrency, turn);
+                message::register(&world.realm, &seat.session, registers, turn);
             }),
             Step::Unregister(_) => {
                 let registered = self.world.ledger().places[self.who].registered;

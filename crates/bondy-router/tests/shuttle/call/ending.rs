@@ -1,5 +1,7 @@
 //! The properties of an execution that has come to its end: nobody does anything any more, everything was seen.
 
+use std::collections::BTreeSet;
+
 use bondy_router::realm::Inspection;
 use bondy_router::turn::Turn;
 use bondy_wamp::feature::Features;
@@ -9,7 +11,7 @@ use super::is_waiting;
 use super::ledger::{CallFacts, InvocationFacts, Ledger};
 use super::message::{self, Chunk, PROCEDURE};
 use super::world::World;
-use crate::seat::{Seat, parsed};
+use crate::seat::{Seat, numbers, parsed};
 use crate::violated;
 
 /// The request under which the realm is asked at the end.
@@ -114,10 +116,10 @@ fn check_leftovers(world: &World, ledger: &Ledger, is_open: &[bool]) {
         expected.sessions += usize::from(is_open[who]);
         expected.calls += pending.0;
         expected.invocations += pending.1;
-        if is_open[who] && ledger.places[who].registered.is_some() {
-            expected.registrations = 1;
-        }
     }
+    let registered = ledger.places.iter().zip(is_open).filter(|(_, is_open)| **is_open);
+    let registrations: BTreeSet<_> = registered.filter_map(|(place, _)| place.registered).collect();
+    expected.registrations = registrations.len();
     expected.sessions += world.admins.iter().filter(|admin| !admin.session.is_closed()).count();
     let found = world.realm.inspect();
     if found != expected {
@@ -132,6 +134,7 @@ fn check_routes(world: &World, is_open: &[bool]) {
     prober.look(&mut turn.pool);
     let registered = |who: &usize| is_open[*who] && world.ledger().places[*who].registered.is_some();
     let callees: Vec<usize> = (0..is_open.len()).filter(registered).collect();
+    check_counts(world, is_open, &prober, &mut turn);
     // As many calls as there are callees, so that round robin goes round once.
     for number in 0..callees.len().max(1) as u64 {
         probe(world, &prober, number, &mut turn);
@@ -140,7 +143,7 @@ fn check_routes(world: &World, is_open: &[bool]) {
     for who in (0..is_open.len()).filter(|who| is_open[*who]) {
         let invocations = world.seats[who].look(&mut turn.pool);
         let party = &world.scenario.parties[who];
-        let is_limited = party.concurrency > 0 || world.seats[who].is_stalled();
+        let is_limited = party.registers.concurrency > 0 || world.seats[who].is_stalled();
         if invocations.len() != usize::from(callees.contains(&who)) && !(is_limited || callees.len() > 1) {
             violated!("P14", "{} INVOCATIONs for {who} where {callees:?} are registered", invocations.len());
         }
@@ -154,6 +157,27 @@ fn check_routes(world: &World, is_open: &[bool]) {
     };
     if callees.is_empty() != answers.iter().any(is_unknown) {
         violated!("P14", "{answers:?} where {callees:?} are registered");
+    }
+}
+
+/// As many callees are in a registration as clients know themselves in it.
+fn check_counts(world: &World, is_open: &[bool], prober: &Seat, turn: &mut Turn) {
+    let ledger = world.ledger();
+    let open = ledger.places.iter().zip(is_open).filter(|(_, is_open)| **is_open);
+    let registered: Vec<_> = open.filter_map(|(place, _)| place.registered).collect();
+    drop(ledger);
+    for id in &registered {
+        let procedure = "wamp.registration.count_callees";
+        message::meta_call(&world.realm, &prober.session, procedure, &[id.0], turn);
+        let expected = registered.iter().filter(|other| *other == id).count() as u64;
+        let answers = prober.look(&mut turn.pool);
+        let found = answers.first().map(|bytes| match parsed(bytes) {
+            Message::Result(result) => numbers(result.payload.args),
+            other => violated!("P14", "registration {id} is not there: {other:?}"),
+        });
+        if found != Some(vec![expected]) {
+            violated!("P14", "{found:?} callees in registration {id} where {expected} know themselves in it");
+        }
     }
 }
 

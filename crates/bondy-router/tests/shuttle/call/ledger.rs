@@ -97,7 +97,7 @@ impl Ledger {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let place = |party: &super::Party| Place {
             can_be_interrupted: party.can_be_interrupted,
-            concurrency: party.concurrency,
+            concurrency: party.registers.concurrency,
             ..Place::default()
         };
         Self {

@@ -1,6 +1,8 @@
 //! What the clients of calls send. The arguments of a CALL name its caller, its number and the chunk; those of an
 //! answer name the call that is answered.
 
+use std::sync::Arc;
+
 use bondy_router::realm::Realm;
 use bondy_router::session::Session;
 use bondy_router::turn::Turn;
@@ -10,9 +12,9 @@ use bondy_wamp::message::{
     RegisterOptions, Unregister, Yield,
 };
 use bondy_wamp::payload::Payload;
-use std::sync::Arc;
+use bondy_wamp::uri::MatchPolicy;
 
-use super::Act;
+use super::{Act, Registers};
 use crate::seat::SERIALIZER;
 
 /// What everybody registers and calls.
@@ -83,15 +85,21 @@ pub(super) fn cancel(realm: &Realm, session: &Arc<Session>, request: u64, mode: 
     send(realm, session, &Message::Cancel(cancel), turn);
 }
 
-pub(super) fn register(realm: &Realm, session: &Arc<Session>, concurrency: u32, turn: &mut Turn) {
+pub(super) fn register(realm: &Realm, session: &Arc<Session>, registers: Registers, turn: &mut Turn) {
     let register = Register {
         request: SOME_REQUEST,
         options: RegisterOptions {
+            match_policy: registers.match_policy,
             invoke: Some("roundrobin".into()),
-            concurrency,
+            concurrency: registers.concurrency,
+            force_reregister: registers.takes_over,
             ..RegisterOptions::default()
         },
-        procedure: PROCEDURE.into(),
+        procedure: match registers.match_policy {
+            MatchPolicy::Exact => PROCEDURE.into(),
+            MatchPolicy::Prefix => "com.example.".into(),
+            MatchPolicy::Wildcard => "com..procedure".into(),
+        },
     };
     send(realm, session, &Message::Register(register), turn);
 }

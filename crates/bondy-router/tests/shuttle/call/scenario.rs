@@ -1,8 +1,9 @@
 //! The worlds to explore: scripts x answers x events, and then those with a point of their own.
 
 use bondy_wamp::message::CancelMode::{self, Kill, KillNoWait, Skip};
+use bondy_wamp::uri::MatchPolicy;
 
-use super::{Act, Event, Finds, Party, Scenario, Step, Way};
+use super::{Act, Event, Finds, Party, Registers, Scenario, Step, Way};
 
 const RESULT: Way = &[Act::Result];
 const ERROR: Way = &[Act::Error];
@@ -112,9 +113,9 @@ fn caller(name: &'static str, script: &[Step]) -> Party {
         script: script.to_vec(),
         answers: Vec::new(),
         is_registered: true,
+        registers: Registers::default(),
         can_be_interrupted: true,
         reroutes: true,
-        concurrency: 0,
         is_full: false,
     }
 }
@@ -194,7 +195,8 @@ fn with_features(title: &str, script: &[Step], bob_script: &[Step], events: &[Ev
     let named = |kind: &str, parties: Vec<Party>, more: &[Event]| {
         scenario(format!("{kind} | {title}"), parties, &[events, more].concat())
     };
-    let limited = |party: Party| Party { concurrency: 1, ..party };
+    let registers = Registers { concurrency: 1, ..Registers::default() };
+    let limited = |party: Party| Party { registers, ..party };
     [
         named(
             "concurrency 1",
@@ -282,18 +284,13 @@ fn late(name: &'static str) -> Party {
     Party { is_registered: false, ..scripted(&[Step::Register], callee(name, &[RESULT])) }
 }
 
-fn handed_over() -> [Scenario; 3] {
+fn handed_over() -> Vec<Scenario> {
     let always = [finding_call(1, Finds::Always), finding_call(2, Finds::Always)];
     let bob = |step| scripted(&[step], callee("bob", &[RESULT]));
-    [
+    let mut scenarios = vec![
         scenario(
             "call after REGISTERED was seen".to_owned(),
             [caller("alice", &[finding_call(1, Finds::Registered)]), late("bob")],
-            &[],
-        ),
-        scenario(
-            "one callee hands over to another".to_owned(),
-            [caller("alice", &always), bob(Step::Unregister(Some("carol"))), late("carol")],
             &[],
         ),
         scenario(
@@ -301,7 +298,25 @@ fn handed_over() -> [Scenario; 3] {
             [caller("alice", &always), bob(Step::Leave(Some("carol"))), late("carol")],
             &[],
         ),
-    ]
+    ];
+    let kept = [MatchPolicy::Exact, MatchPolicy::Prefix, MatchPolicy::Wildcard];
+    for (from, to) in kept.iter().flat_map(|from| kept.iter().map(move |to| (*from, *to))) {
+        let holding = |match_policy, party| {
+            let registers = Registers { match_policy, ..Registers::default() };
+            Party { registers, ..party }
+        };
+        let parties = [
+            caller("alice", &always),
+            holding(from, bob(Step::Unregister(Some("carol")))),
+            holding(to, late("carol")),
+        ];
+        scenarios.push(scenario(format!("one callee hands over to another, {from} to {to}"), parties, &[]));
+    }
+    let registers = Registers { takes_over: true, ..Registers::default() };
+    let carol = Party { registers, ..late("carol") };
+    let parties = [caller("alice", &always), callee("bob", &[RESULT]), carol];
+    scenarios.push(scenario("one callee takes over from another".to_owned(), parties, &[]));
+    scenarios
 }
 
 fn revoked() -> Vec<Scenario> {

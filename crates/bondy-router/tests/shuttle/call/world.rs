@@ -57,7 +57,7 @@ impl World {
         let mut ledger = Ledger::new(scenario);
         for (index, (party, seat)) in scenario.parties.iter().zip(&seats).enumerate() {
             if party.is_registered && !party.answers.is_empty() {
-                message::register(&realm, &seat.session, party.concurrency, &mut turn);
+                message::register(&realm, &seat.session, party.registers, &mut turn);
             }
             seat.look(&mut turn.pool).iter().for_each(|bytes| ledger.see(index, bytes));
             if party.is_full {

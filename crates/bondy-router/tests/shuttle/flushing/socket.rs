@@ -37,13 +37,8 @@ pub(super) enum Wake {
 
 impl Socket {
     pub(super) fn new(room_max: usize, is_owner_only: bool) -> Self {
-        let kernel = Kernel {
-            bytes: Vec::new(),
-            is_ready: true,
-            edges: 0,
-            is_owner_woken: false,
-            has_hung_up: false,
-        };
+        let kernel =
+            Kernel { bytes: Vec::new(), is_ready: true, edges: 0, is_owner_woken: false, has_hung_up: false };
         Self { kernel: Mutex::new(kernel), changed: Condvar::new(), room_max, is_owner_only }
     }
 

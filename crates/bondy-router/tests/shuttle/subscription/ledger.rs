@@ -158,8 +158,11 @@ impl Ledger {
         if live.windows(2).any(|pair| pair[1] != pair[0] + 1) {
             violated!("S5", "{who} gets {live:?} of {publisher}");
         }
-        let published =
-            self.events.range((publisher, 0)..(publisher + 1, 0)).next_back().map_or(0, |((_, last), _)| *last);
+        let published = self
+            .events
+            .range((publisher, 0)..(publisher + 1, 0))
+            .next_back()
+            .map_or(0, |((_, last), _)| *last);
         if lasts && live.last().is_some_and(|last| *last != published) {
             violated!("S5", "{who} gets {live:?} of the {published} events of {publisher}");
         }
@@ -174,15 +177,17 @@ impl Ledger {
             let is_lost = |number: &u64| self.events[&(publisher, *number)].retain;
             let begin = if retained.is_some() { from + 1 } else { from };
             if let Some(lost) = (begin..up_to).find(is_lost) {
-                violated!("S4", "the retained event {lost} of {publisher} never reaches {who}: {subscription:?}");
+                violated!(
+                    "S4",
+                    "the retained event {lost} of {publisher} never reaches {who}: {subscription:?}"
+                );
             }
         }
     }
 
     fn check_owed(&self, who: usize, subscription: &Subscription) {
-        let has = |event: &(usize, u64)| {
-            subscription.live.contains(event) || subscription.retained == Some(*event)
-        };
+        let has =
+            |event: &(usize, u64)| subscription.live.contains(event) || subscription.retained == Some(*event);
         if let Some(lost) = subscription.owed.iter().find(|event| !has(event)) {
             violated!("S5", "EVENT {lost:?} never reaches {who}, which was subscribed when it was published");
         }
@@ -195,7 +200,10 @@ impl Ledger {
         if let Some(retained) = subscription.retained {
             let stored = subscription.stored_before.get(&retained.0);
             if stored.is_some_and(|stored| *stored > retained.1) {
-                violated!("S4", "{who} gets the retained {retained:?}, older than {stored:?} that was stored");
+                violated!(
+                    "S4",
+                    "{who} gets the retained {retained:?}, older than {stored:?} that was stored"
+                );
             }
         }
     }

@@ -34,13 +34,8 @@ impl World {
         let take = |party: &super::Party| Seat::take(&realm, party.name, Features::all(), &mut turn);
         let seats: Vec<Seat> = scenario.parties.iter().map(take).collect();
         let ledger = Mutex::new(Ledger::new(seats.len()));
-        let world = Arc::new(World {
-            scenario: Arc::clone(scenario),
-            realm,
-            seats,
-            crew: Arc::default(),
-            ledger,
-        });
+        let world =
+            Arc::new(World { scenario: Arc::clone(scenario), realm, seats, crew: Arc::default(), ledger });
         for who in 0..scenario.parties.len() {
             let its_world = Arc::clone(&world);
             world.crew.spawn_idling(move || Client { world: its_world, who, position: 0 }.run());

@@ -69,7 +69,8 @@ impl Chance<'_> {
                 self.reason(),
             ),
             27 => ("wamp.subscription.get_events", vec![subscription.into()], self.history_filter()),
-            28 => ("wamp.session.get", vec!["nobody".into()], no_kwargs),
+            28 if self.one_in(3) => ("wamp.session.get", vec!["nobody".into()], no_kwargs),
+            28 => ("wamp.subscription.get_events", vec![subscription.into()], self.history_filter()),
             _ => ("wamp.session.no_such", Vec::new(), no_kwargs),
         }
     }
