@@ -65,10 +65,16 @@ impl Workspace {
         }
     }
 
-    /// Each crate of this workspace with the names of all its direct dependencies, test and build ones included.
-    pub(crate) fn dependencies(&self) -> Result<BTreeMap<String, Vec<String>>> {
+    /// Each crate of this workspace with the names of all its direct dependencies, build ones included; with those of
+    /// its tests, if `of_tests`.
+    pub(crate) fn dependencies(&self, of_tests: bool) -> Result<BTreeMap<String, Vec<String>>> {
         let crates = self.packages("Cargo.toml")?;
-        Ok(crates.iter().map(|one| (text(&one["name"]), names(&one["dependencies"]))).collect())
+        let of = |one: &Value| {
+            let all = one["dependencies"].as_array().cloned().unwrap_or_default();
+            let wanted = all.into_iter().filter(|each| of_tests || each["kind"] != "dev").collect();
+            names(&Value::Array(wanted))
+        };
+        Ok(crates.iter().map(|one| (text(&one["name"]), of(one))).collect())
     }
 
     /// Whether `crate_name` exists and declares `feature`.

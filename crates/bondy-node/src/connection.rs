@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::panic::{self, AssertUnwindSafe};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -31,6 +30,7 @@ use bondy_wamp::serializer::ParseErrorKind;
 use crate::config::Ping;
 use crate::framer::{Framed, Framer};
 use crate::link::{Protocol, SocketLink};
+use crate::pause::Pause;
 use crate::worker::{READ_BYTES, with_worker};
 
 /// A message above this size is handled off the worker, so that it stalls nobody else there.
@@ -42,9 +42,6 @@ const BATCH_TIME_MAX: Duration = Duration::from_micros(100);
 /// After how many messages the clock is read. (It costs a tenth of a small message; a fan-out to thousands costs more
 /// than the whole time, and is followed by a look at once.)
 const BATCH_LOOK_EVERY: u64 = 8;
-
-/// How long a sender waits for a congested receiver.
-const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// A batch ends once it has touched so many subscribers: each of them costs a write.
 const TOUCHED_MAX: usize = 256;
@@ -80,12 +77,6 @@ pub(crate) enum PingState {
     Idle,
     Sent,
     Answered,
-}
-
-/// A sender of calls or results that waits for those who read too slowly.
-pub(crate) struct Pause {
-    receivers: Vec<Arc<Session>>,
-    timeout: Pin<Box<tokio::time::Sleep>>,
 }
 
 /// A control frame of the transport.
@@ -255,7 +246,10 @@ impl Connection {
             }
             PingState::Idle if self.append_control(Control::Ping, &[]) => {
                 self.ping_state = PingState::Sent;
-                with_worker(|worker| worker.schedule_ping(ping.timeout, &self.link));
+                with_worker(|worker| {
+                    worker.schedule_ping(ping.timeout, &self.link);
+                    worker.end();
+                });
             }
             // The peer has much to read before it could see a ping.
             PingState::Idle => with_worker(|worker| worker.schedule_ping(ping.interval, &self.link)),
@@ -270,7 +264,8 @@ impl Connection {
         }
     }
 
-    /// Appends a control frame of the transport behind what waits; false where there is no room for it.
+    /// Appends a control frame of the transport behind what waits; false where there is no room for it. The caller
+    /// ends the batch that it belongs to.
     fn append_control(&self, control: Control, payload: &[u8]) -> bool {
         with_worker(|worker| {
             let pool = &mut worker.turn.pool;
@@ -297,7 +292,6 @@ impl Connection {
             drop(state);
             pool.give(frame);
             worker.turn.touched.push(Arc::clone(&self.session));
-            worker.end();
             has_room
         })
     }
@@ -521,14 +515,10 @@ impl Connection {
 
     /// A batch took receivers of calls or results over their soft limit: do not read on before they have drained, or
     /// some milliseconds have passed.
-    fn begin_pause(&mut self, mut congested: Vec<Arc<Session>>) {
-        if congested.is_empty() {
-            return;
+    fn begin_pause(&mut self, congested: Vec<Arc<Session>>) {
+        if !congested.is_empty() {
+            self.pause = Some(Box::new(Pause::new(congested)));
         }
-        congested.sort_unstable_by_key(|session| session.id());
-        congested.dedup_by_key(|session| session.id());
-        let timeout = Box::pin(tokio::time::sleep(PAUSE_MAX));
-        self.pause = Some(Box::new(Pause { receivers: congested, timeout }));
     }
 
     async fn fan_out(&mut self, mut fan_out: Box<FanOut<'static>>) {
@@ -617,26 +607,6 @@ impl Drop for Connection {
                 node.fail_realm(&self.realm);
             }));
         }
-    }
-}
-
-impl Pause {
-    /// Over: all have drained, or the time is up. Those who have not drained are not waited for again until they have.
-    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.receivers.retain(|receiver| {
-            let mut state = receiver.lock();
-            let is_congested = state.outbox.is_congested();
-            if is_congested {
-                state.outbox.wake_when_drained(context.waker().clone());
-            }
-            is_congested
-        });
-        if self.receivers.is_empty() {
-            return Poll::Ready(());
-        }
-        std::task::ready!(self.timeout.as_mut().poll(context));
-        self.receivers.iter().for_each(|receiver| receiver.lock().outbox.mark_stuck());
-        Poll::Ready(())
     }
 }
 

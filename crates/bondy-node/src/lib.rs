@@ -18,6 +18,7 @@ mod listener;
 mod memory;
 mod node;
 mod open;
+mod pause;
 mod rewound;
 mod telemetry;
 mod worker;

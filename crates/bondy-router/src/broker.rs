@@ -596,9 +596,10 @@ impl Delivery {
     ) -> Vec<Delivery> {
         let with_topic = subscription.match_policy() != MatchPolicy::Exact;
         let serializer = session.serializer();
-        // What is beyond the outbox's limit would be dropped: it is not even encoded.
-        let bytes_max = session.lock().outbox.limits().hard_bytes as usize;
-        let mut bytes = 0;
+        // What is beyond the outbox's limit would be dropped: it is not even encoded. As there, the largest does not
+        // count, nor does what is larger than the peer takes.
+        let limits = session.lock().outbox.limits();
+        let (mut bytes, mut largest) = (0, 0);
         let encode = |(topic, retained): &(&str, &Retained)| {
             let event = retained.event(with_topic.then_some(topic));
             let head = message::head(
@@ -611,8 +612,13 @@ impl Delivery {
             encoded.ok().map(|tail| Delivery { head, tail })
         };
         let fits = |delivery: &Delivery| {
-            bytes += delivery.tail.len();
-            bytes <= bytes_max || bytes == delivery.tail.len()
+            let fits = bytes - largest <= limits.hard_bytes as usize;
+            let event_bytes = delivery.tail.len();
+            if event_bytes <= limits.message_bytes_max as usize {
+                bytes += event_bytes;
+                largest = largest.max(event_bytes);
+            }
+            fits
         };
         retained.iter().filter_map(encode).take_while(fits).collect()
     }

@@ -8,23 +8,29 @@ use std::collections::BTreeMap;
 
 use bondy_wamp::error_uri::{CloseUri, ErrorUri};
 use bondy_wamp::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
-use bondy_wamp::message::{self, Attributes, Call, Message, MessageType};
+use bondy_wamp::message::{self, Call, Message, MessageType};
 use bondy_wamp::payload::Payload;
 use bondy_wamp::serializer::{Encoder, Serializer};
 use bondy_wamp::uri::{self, MatchPolicy, UriRule};
 use bondy_wamp::value::Value;
 
-use crate::broker::Publication;
-use crate::control::{Control, EndedRoutes};
-use crate::history::{HistoryQuery, KeptEvent};
+use crate::history::HistoryQuery;
 use crate::realm::{Farewell, Flow, Realm};
 use crate::registration::Registration;
-use crate::registry::{Entry, Registry};
+use crate::registry::Entry;
 use crate::session::{Refusal, Session};
 use crate::subscription::Subscription;
-use crate::sync::{Arc, Ordering};
+use crate::sync::Arc;
 use crate::testament::Scope;
 use crate::turn::Turn;
+
+mod detail;
+mod event;
+
+use detail::{
+    id_or_null, ids, kept_event, list_entries, registration_details, session_details, session_stats,
+    subscription_details,
+};
 
 /// The serializer in which meta events are first written.
 const META_SERIALIZER: Serializer = Serializer::MessagePack;
@@ -133,15 +139,6 @@ fn invalid(text: impl Into<String>) -> Refusal {
 
 fn no_such_session(id: u64) -> Refusal {
     Refusal::new(ErrorUri::NoSuchSession, format!("there is no session {id} to act on"))
-}
-
-fn timestamp(unix_us: u64) -> Value {
-    let time = i64::try_from(unix_us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
-    time.map_or(Value::Null, |time| format!("{time:.6}").as_str().into())
-}
-
-fn ids(ids: impl IntoIterator<Item = u64>) -> Value {
-    Value::List(ids.into_iter().map(Value::from).collect())
 }
 
 impl Realm {
@@ -481,268 +478,4 @@ fn no_such_subscription(id: u64) -> Refusal {
 fn has_authrole(session: &Session, authrole: &str) -> bool {
     let whole = &*session.identity().authrole;
     whole == authrole || whole.split(',').any(|part| part.trim() == authrole)
-}
-
-fn session_details(session: &Session) -> Value {
-    let identity = session.identity();
-    let mut details: BTreeMap<String, Value> = [
-        ("authid", (&*identity.authid).into()),
-        ("authmethod", (&*identity.authmethod).into()),
-        ("authprovider", (&*identity.authprovider).into()),
-        ("authrole", (&*identity.authrole).into()),
-        ("session", session.id().0.into()),
-    ]
-    .into_iter()
-    .map(|(key, value): (&str, Value)| (key.to_owned(), value))
-    .collect();
-    let transport = session.link().describe();
-    if transport != Value::Null {
-        details.insert("transport".to_owned(), transport);
-    }
-    Value::Dict(details)
-}
-
-/// Messages, bytes, queue, drops, and the mean rates since the session joined.
-fn session_stats(session: &Session, turn: &Turn) -> Value {
-    let (messages_received, bytes_received) = session.received();
-    let state = session.lock();
-    let (messages_sent, bytes_sent) = state.sent();
-    let (queue_bytes, dropped) = (state.outbox.pending_bytes() as u64, state.dropped_events());
-    let (calls, invocations) = state.pending();
-    drop(state);
-    // A rate over less than a second would say nothing.
-    let elapsed_ns = turn.now.monotonic_ns.saturating_sub(session.joined().monotonic_ns).max(1_000_000_000);
-    let per_second =
-        |count: u64| Value::Float((count as f64 * 1e9 / elapsed_ns as f64 * 1000.0).round() / 1000.0);
-    [
-        ("bytes_received", bytes_received.into()),
-        ("bytes_sent", bytes_sent.into()),
-        ("calls_pending", (calls as u64).into()),
-        ("events_dropped", dropped.into()),
-        ("invocations_pending", (invocations as u64).into()),
-        ("joined", timestamp(session.joined().unix_us)),
-        ("messages_received", messages_received.into()),
-        ("messages_received_per_s", per_second(messages_received)),
-        ("messages_sent", messages_sent.into()),
-        ("messages_sent_per_s", per_second(messages_sent)),
-        ("queue_bytes", queue_bytes.into()),
-    ]
-    .into()
-}
-
-fn registration_details(registration: &Registration) -> Value {
-    let count = |counter: &crate::sync::AtomicU64| Value::from(counter.load(Ordering::Relaxed));
-    let running: u64 = registration.callees().iter().map(|callee| u64::from(callee.slot.running())).sum();
-    let stats = [
-        ("callees", (registration.callees().len() as u64).into()),
-        ("errors", count(&registration.stats.errors)),
-        ("invocations", count(&registration.stats.invocations)),
-        ("invocations_running", running.into()),
-    ];
-    [
-        ("_stats", stats.into()),
-        ("created", timestamp(registration.created_unix_us())),
-        ("id", registration.id().into()),
-        ("invoke", registration.invoke().as_str().into()),
-        ("match", registration.match_policy().as_str().into()),
-        ("uri", registration.uri().into()),
-    ]
-    .into()
-}
-
-fn subscription_details(subscription: &Subscription) -> Value {
-    let stats = [
-        ("events", subscription.stats.events.load(Ordering::Relaxed).into()),
-        ("events_dropped", subscription.stats.dropped.load(Ordering::Relaxed).into()),
-        ("subscribers", (subscription.subscribers().len() as u64).into()),
-    ];
-    [
-        ("_stats", stats.into()),
-        ("created", timestamp(subscription.created_unix_us())),
-        ("id", subscription.id().into()),
-        ("match", subscription.match_policy().as_str().into()),
-        ("uri", subscription.uri().into()),
-    ]
-    .into()
-}
-
-/// Without what changes with every look.
-fn without_stats(mut details: Value) -> Value {
-    if let Value::Dict(entries) = &mut details {
-        entries.remove("_stats");
-    }
-    details
-}
-
-fn list_entries<E: Entry>(registry: &Registry<E>) -> Value {
-    let of =
-        |policy| ids(registry.iter().filter(|entry| entry.match_policy() == policy).map(|entry| entry.id()));
-    [
-        ("exact", of(MatchPolicy::Exact)),
-        ("prefix", of(MatchPolicy::Prefix)),
-        ("wildcard", of(MatchPolicy::Wildcard)),
-    ]
-    .into()
-}
-
-fn id_or_null<E: Entry>(entry: Option<&Arc<E>>) -> Value {
-    entry.map_or(Value::Null, |entry| entry.id().into())
-}
-
-fn kept_event(event: &KeptEvent, subscription: SubscriptionId) -> Value {
-    let decoded = |bytes: &[u8]| {
-        if bytes.is_empty() {
-            Value::Null
-        } else {
-            Value::decode(event.payload.as_payload().serializer, bytes).unwrap_or_default()
-        }
-    };
-    let mut details: BTreeMap<String, Value> = BTreeMap::from([("topic".to_owned(), (&*event.topic).into())]);
-    if let Some(publisher) = &event.publisher {
-        details.insert("publisher".to_owned(), publisher.session.0.into());
-        details.insert("publisher_authid".to_owned(), (&*publisher.authid).into());
-        details.insert("publisher_authrole".to_owned(), (&*publisher.authrole).into());
-    }
-    if let Some(trust_level) = event.trust_level {
-        details.insert("trustlevel".to_owned(), trust_level.into());
-    }
-    for (key, value) in &event.attributes().entries {
-        details.insert(key.clone().into_owned(), decoded(value));
-    }
-    let mut entries: BTreeMap<String, Value> = [
-        ("details", Value::Dict(details)),
-        ("publication", event.publication.0.into()),
-        ("subscription", subscription.0.into()),
-        ("timestamp", timestamp(event.unix_us)),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value))
-    .collect();
-    let payload = event.payload.as_payload();
-    for (key, part) in [("args", payload.args), ("kwargs", payload.kwargs)] {
-        if !part.is_empty() {
-            entries.insert(key.to_owned(), decoded(part));
-        }
-    }
-    Value::Dict(entries)
-}
-
-// Meta events.
-
-impl Realm {
-    fn publish_meta(
-        &self,
-        control: &Control,
-        topic: &str,
-        args: impl FnOnce() -> Vec<Value>,
-        turn: &mut Turn,
-    ) {
-        if control.subscriptions.matching(topic).is_empty() {
-            return;
-        }
-        let bytes = Value::List(args()).to_bytes(META_SERIALIZER);
-        let attributes = Attributes::none(META_SERIALIZER);
-        let payload = Payload { serializer: META_SERIALIZER, args: &bytes, kwargs: &[] };
-        let id = PublicationId(turn.random_id());
-        self.publish_under_control(control, Publication::new(id, topic, &attributes, payload), turn);
-    }
-
-    pub(crate) fn publish_on_join(&self, control: &Control, session: &Session, turn: &mut Turn) {
-        self.publish_meta(control, "wamp.session.on_join", || vec![session_details(session)], turn);
-    }
-
-    pub(crate) fn publish_on_leave(&self, control: &Control, session: &Session, turn: &mut Turn) {
-        let identity = session.identity();
-        let args = || vec![session.id().0.into(), (&*identity.authid).into(), (&*identity.authrole).into()];
-        self.publish_meta(control, "wamp.session.on_leave", args, turn);
-    }
-
-    pub(crate) fn publish_subscribed(
-        &self,
-        control: &Control,
-        session: &Session,
-        subscription: &Subscription,
-        is_new: bool,
-        turn: &mut Turn,
-    ) {
-        let id = session.id();
-        if is_new {
-            let args = || vec![id.0.into(), without_stats(subscription_details(subscription))];
-            self.publish_meta(control, "wamp.subscription.on_create", args, turn);
-        }
-        let args = || vec![id.0.into(), subscription.id().into()];
-        self.publish_meta(control, "wamp.subscription.on_subscribe", args, turn);
-    }
-
-    pub(crate) fn publish_unsubscribed(
-        &self,
-        control: &Control,
-        session: SessionId,
-        id: SubscriptionId,
-        is_last: bool,
-        turn: &mut Turn,
-    ) {
-        let args = || vec![session.0.into(), id.0.into()];
-        self.publish_meta(control, "wamp.subscription.on_unsubscribe", args, turn);
-        if is_last {
-            self.publish_meta(control, "wamp.subscription.on_delete", args, turn);
-        }
-    }
-
-    pub(crate) fn publish_registered(
-        &self,
-        control: &Control,
-        session: &Session,
-        registration: &Registration,
-        is_new: bool,
-        turn: &mut Turn,
-    ) {
-        let id = session.id();
-        if is_new {
-            let args = || vec![id.0.into(), without_stats(registration_details(registration))];
-            self.publish_meta(control, "wamp.registration.on_create", args, turn);
-        }
-        let args = || vec![id.0.into(), registration.id().into()];
-        self.publish_meta(control, "wamp.registration.on_register", args, turn);
-    }
-
-    pub(crate) fn publish_unregistered(
-        &self,
-        control: &Control,
-        session: SessionId,
-        id: RegistrationId,
-        is_last: bool,
-        turn: &mut Turn,
-    ) {
-        let args = || vec![session.0.into(), id.0.into()];
-        self.publish_meta(control, "wamp.registration.on_unregister", args, turn);
-        if is_last {
-            self.publish_meta(control, "wamp.registration.on_delete", args, turn);
-        }
-    }
-
-    pub(crate) fn publish_routes_ended(
-        &self,
-        control: &Control,
-        session: SessionId,
-        ended: &EndedRoutes,
-        turn: &mut Turn,
-    ) {
-        // Most realms have nobody who listens: that is asked once, and not for each of thousands of routes.
-        const TOPICS: [&str; 4] = [
-            "wamp.subscription.on_unsubscribe",
-            "wamp.subscription.on_delete",
-            "wamp.registration.on_unregister",
-            "wamp.registration.on_delete",
-        ];
-        if TOPICS.iter().all(|topic| control.subscriptions.matching(topic).is_empty()) {
-            return;
-        }
-        for (id, is_last) in &ended.subscriptions {
-            self.publish_unsubscribed(control, session, *id, *is_last, turn);
-        }
-        for (id, is_last) in &ended.registrations {
-            self.publish_unregistered(control, session, *id, *is_last, turn);
-        }
-    }
 }

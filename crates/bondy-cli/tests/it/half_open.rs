@@ -15,8 +15,8 @@ use crate::process::{Bondy, REALM};
 const CALLEE_ADDRESS: &str = "BONDY_TEST_HALF_OPEN_ADDRESS";
 const PROCEDURE: &str = "com.example.far";
 
-/// What the documentation promises.
-const GONE_WITHIN: Duration = Duration::from_secs(15);
+/// What the documentation promises, and a second for a busy machine.
+const GONE_WITHIN: Duration = Duration::from_secs(16);
 
 /// Not a test of its own: what runs on the far host.
 #[test]

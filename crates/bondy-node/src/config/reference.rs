@@ -93,7 +93,7 @@ fn comment(out: &mut String, text: &str, indent: &str) {
     let _ = writeln!(out, "{line}");
 }
 
-const PAGE_HEAD: &str = include_str!("reference/head.md");
+const PAGE_HEAD: &str = include_str!("reference/head.txt");
 
 /// The reference page, `docs/reference/configuration.md`.
 pub fn config_page() -> String {

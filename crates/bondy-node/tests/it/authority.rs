@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::CertificateDer;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 /// An authority; what it issues goes into files.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -32,6 +33,10 @@ impl Authority {
 
     /// A client that believes this authority and no other.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        Arc::new(self.client_builder().with_no_client_auth())
+    }
+
+    fn client_builder(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         let own = CertificateDer::from_pem_slice(self.0.pem().as_bytes()).expect("the authority");
         roots.add(own).expect("an authority that can be believed");
@@ -39,7 +44,7 @@ impl Authority {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("protocol versions");
-        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+        builder.with_root_certificates(roots)
     }
 }
 
@@ -73,8 +78,30 @@ impl Tls {
         format!("tls: {{cert: '{folder}/cert.pem', key: '{folder}/key.pem'}}")
     }
 
+    /// The same, and clients must show a certificate of the authority.
+    pub(crate) fn keys_with_client_ca(&self) -> String {
+        let folder = self.folder.display();
+        std::fs::write(self.folder.join("ca.pem"), self.authority.0.pem()).expect("a file for the authority");
+        format!("tls: {{cert: '{folder}/cert.pem', key: '{folder}/key.pem', client_ca: '{folder}/ca.pem'}}")
+    }
+
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
         self.authority.client()
+    }
+
+    /// A client that shows a certificate of this authority.
+    pub(crate) fn client_with_certificate(&self) -> Arc<ClientConfig> {
+        self.client_with_certificate_of(self)
+    }
+
+    /// A client that believes this authority and shows a certificate of another.
+    pub(crate) fn client_with_certificate_of(&self, issuer: &Tls) -> Arc<ClientConfig> {
+        let (certificate_file, key_file) = (self.folder.join("client.pem"), self.folder.join("client.key"));
+        issuer.authority.issue(&certificate_file, &key_file);
+        let certificate = CertificateDer::from_pem_file(certificate_file).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(key_file).expect("a key");
+        let builder = self.authority.client_builder();
+        Arc::new(builder.with_client_auth_cert(vec![certificate], key).expect("a client"))
     }
 }
 

@@ -142,7 +142,7 @@ fn a_peer_that_answers_no_pings_is_gone_within_interval_and_timeout() {
         let mut silent = Dial { answers_pings: false, ..dial }.join(REALM);
         silent.register(PROCEDURE);
         let request = caller.begin_call(PROCEDURE, &json!([]));
-        // It reads, and even speaks now and then; but it answers nothing, as a half-open connection would.
+        // It reads and says nothing, as a half-open connection would.
         assert_eq!(caller.end_call(request), Err("wamp.error.canceled".to_owned()));
         wait_for_registrations(&node, 0.0);
         drop(silent);

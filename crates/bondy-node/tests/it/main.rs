@@ -16,3 +16,4 @@ mod settled;
 mod sizes;
 mod sources;
 mod transports;
+mod violations;

@@ -131,6 +131,19 @@ fn new_certificates_are_for_new_connections_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_listener_with_client_ca_takes_only_clients_with_a_certificate() {
+    let (tls, others) = (Tls::new(), Tls::new());
+    let keys = tls.keys_with_client_ca();
+    let node = Setup::new().listener("tls", &format!("serve: [rawsocket, websocket], {keys}")).start();
+    for dial in [node.rawsocket("tls"), node.websocket("tls")] {
+        exercise(dial.clone().tls(&tls.client_with_certificate()).join(REALM), "with certificate");
+        assert!(dial.clone().tls(&tls.client()).try_open().is_err(), "without certificate");
+        let stranger = tls.client_with_certificate_of(&others);
+        assert!(dial.tls(&stranger).try_open().is_err(), "with the certificate of another authority");
+    }
+}
+
+#[test]
 fn one_port_serves_rawsocket_websocket_and_http_by_the_first_octet() {
     let node = Setup::new().listener("all", "serve: [rawsocket, websocket, http, admin]").start();
     exercise(node.rawsocket("all").join(REALM), "raw");

@@ -8,8 +8,8 @@ use bondy_wamp::value::Value;
 
 use crate::harness::{Output, Profile, World};
 
-/// More than two slices of a fan-out.
-const SUBSCRIBERS: usize = 10_000;
+/// More than one slice of a fan-out.
+const SUBSCRIBERS: usize = 6_000;
 
 /// The most subscribers that one slice visits, and some more, because slices end with a chunk.
 const SLICE_MAX: usize = 4096 + 256;
@@ -98,7 +98,7 @@ fn a_long_fan_out_is_done_in_slices_between_which_others_are_served() {
         world.continue_fan_out("publisher");
         slices += 1;
     }
-    assert!(slices >= SUBSCRIBERS / SLICE_MAX, "{slices} slices");
+    assert!(slices >= SUBSCRIBERS.div_ceil(SLICE_MAX), "{slices} slices");
     while !world.continue_fan_out("publisher") {}
     assert_eq!(world.take_outputs("publisher").len(), 1, "PUBLISHED");
 }
@@ -206,4 +206,19 @@ fn consistent_hash_moves_only_the_keys_of_the_callee_that_leaves() {
     for (key, (before, after)) in before.iter().zip(&after).enumerate() {
         assert!(*before == 2 || before == after, "key-{key} moved from callee{before} to callee{after}");
     }
+}
+
+#[test]
+fn a_session_remembers_the_last_1024_calls_that_ended_before_their_last_chunk() {
+    const REMEMBERED: usize = 1024;
+    let mut world = world();
+    join(&mut world, "caller");
+    for request in 1..=REMEMBERED + 1 {
+        world.send("caller", &list(&format!(r#"[48, {request}, {{"progress": true}}, "com.nobody"]"#)));
+    }
+    assert_eq!(world.take_outputs("caller").len(), REMEMBERED + 1, "nobody has registered it");
+    world.send("caller", &list(r#"[48, 2, {}, "com.nobody"]"#));
+    assert_eq!(world.take_outputs("caller"), [], "a chunk of a call that is remembered");
+    world.send("caller", &list(r#"[48, 1, {}, "com.nobody"]"#));
+    assert_eq!(world.take_outputs("caller").len(), 1, "the oldest is forgotten: this is a new call");
 }

@@ -5,6 +5,7 @@
 //! else happens begins with `@`. `tests/transcripts/README.md` describes the notation.
 
 mod notation;
+mod setting;
 mod stage;
 mod symbol;
 

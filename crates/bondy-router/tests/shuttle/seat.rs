@@ -38,6 +38,8 @@ struct Inbox {
     unparsed: Vec<u8>,
     /// So many bytes of the outbox have been seen and are still in it.
     seen: usize,
+    /// Others have looked for it, and it has not looked since.
+    is_stirred: bool,
     /// The client sees what comes, and takes nothing out of the outbox.
     is_stalled: bool,
 }
@@ -100,7 +102,18 @@ impl Seat {
     /// The messages that the client had not seen.
     pub(crate) fn look(&self, pool: &mut BufferPool) -> Vec<Vec<u8>> {
         self.appended(pool);
-        self.inbox().take_messages()
+        let mut inbox = self.inbox();
+        inbox.is_stirred = false;
+        inbox.take_messages()
+    }
+
+    /// The same, by somebody who waits for what this client is told.
+    pub(crate) fn watch(&self, pool: &mut BufferPool) -> Vec<Vec<u8>> {
+        self.appended(pool);
+        let mut inbox = self.inbox();
+        let messages = inbox.take_messages();
+        inbox.is_stirred |= !messages.is_empty();
+        messages
     }
 
     /// How many messages were appended for the client up to now.
@@ -113,7 +126,8 @@ impl Seat {
     /// Is there something that the client has not seen?
     pub(crate) fn has_news(&self, pool: &mut BufferPool) -> bool {
         self.appended(pool);
-        self.inbox().has_message()
+        let inbox = self.inbox();
+        inbox.has_message() || inbox.is_stirred
     }
 
     /// The client stops reading, and its outbox is full.

@@ -44,6 +44,7 @@ impl Client {
     pub(super) fn run(mut self) {
         loop {
             self.world.look(self.who, &mut self.turn);
+            self.watch();
             let moves = self.moves();
             // A client may always wait.
             let choice = chosen(moves.len() + 1);
@@ -63,6 +64,19 @@ impl Client {
 
     fn party(&self) -> &Party {
         &self.world.scenario.parties[self.who]
+    }
+
+    /// Where the next step depends on somebody else being registered, it is told at once.
+    fn watch(&mut self) {
+        let parties = &self.world.scenario.parties;
+        let is_watched = |party: &&Party| match parties[self.who].script.get(self.position) {
+            Some(Step::Call { finds, .. }) => *finds == Finds::Registered,
+            Some(Step::Unregister(other) | Step::Leave(other)) => *other == Some(party.name),
+            Some(Step::More { .. } | Step::Cancel { .. } | Step::Register | Step::Violate) | None => false,
+        };
+        for party in parties.iter().filter(is_watched) {
+            self.world.watch(self.world.index(party.name), &mut self.turn);
+        }
     }
 
     /// Waits for news. False when nothing can come any more.
@@ -117,10 +131,7 @@ impl Client {
             return matches!(step, Step::Register);
         }
         let is_registered = |name: &Option<&str>| {
-            name.is_none_or(|name| {
-                let index = self.world.scenario.parties.iter().position(|party| party.name == name);
-                index.is_some_and(|index| ledger.places[index].registered.is_some())
-            })
+            name.is_none_or(|name| ledger.places[self.world.index(name)].registered.is_some())
         };
         match step {
             Step::Call { request, finds, .. } => {

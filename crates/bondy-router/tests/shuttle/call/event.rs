@@ -20,25 +20,20 @@ pub(super) fn happen(world: &Arc<World>, index: usize) {
     let mut turn = world.turn(1000 + index);
     match world.scenario.events[index] {
         Event::Kill(name) => {
-            let id = world.seats[party(world, name)].session.id().0;
+            let id = world.seats[world.index(name)].session.id().0;
             surviving(world, |world| meta_call(world, index, "wamp.session.kill", &[id], &mut turn));
         }
         Event::Revoke(name) => {
-            let id = world.seats[party(world, name)].session.id().0;
+            let id = world.seats[world.index(name)].session.id().0;
             // Everybody is in the first registration of the realm, as long as it is there.
             meta_call(world, index, "wamp.registration.remove_callee", &[1, id], &mut turn);
         }
         Event::ShutDown => shut_down(world, &mut turn),
-        Event::Fill(name) => world.seats[party(world, name)].fill(&mut turn.pool),
-        Event::Drain(name) => drain(world, party(world, name), &mut turn),
+        Event::Fill(name) => world.seats[world.index(name)].fill(&mut turn.pool),
+        Event::Drain(name) => drain(world, world.index(name), &mut turn),
         Event::Panic => world.ledger().strikes = true,
     }
     world.settle(&mut turn);
-}
-
-fn party(world: &World, name: &str) -> usize {
-    let index = world.scenario.parties.iter().position(|party| party.name == name);
-    index.expect("events happen to parties of the scenario")
 }
 
 fn meta_call(world: &Arc<World>, index: usize, procedure: &str, args: &[u64], turn: &mut Turn) {

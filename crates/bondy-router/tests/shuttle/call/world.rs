@@ -80,9 +80,22 @@ impl World {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The index of a party.
+    pub(super) fn index(&self, name: &str) -> usize {
+        let index = self.scenario.parties.iter().position(|party| party.name == name);
+        index.expect("it is a party of the scenario")
+    }
+
     /// A client looks into its outbox.
     pub(super) fn look(&self, who: usize, turn: &mut Turn) {
         let messages = self.seats[who].look(&mut turn.pool);
+        let mut ledger = self.ledger();
+        messages.iter().for_each(|bytes| ledger.see(who, bytes));
+    }
+
+    /// Somebody waits for what this client is told.
+    pub(super) fn watch(&self, who: usize, turn: &mut Turn) {
+        let messages = self.seats[who].watch(&mut turn.pool);
         let mut ledger = self.ledger();
         messages.iter().for_each(|bytes| ledger.see(who, bytes));
     }

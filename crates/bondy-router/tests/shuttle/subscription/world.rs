@@ -52,6 +52,11 @@ impl World {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn see(&self, who: usize, messages: &[Vec<u8>]) {
+        let mut ledger = self.ledger();
+        messages.iter().for_each(|bytes| ledger.see(who, bytes));
+    }
+
     fn index(&self, name: &str) -> usize {
         let index = self.scenario.parties.iter().position(|party| party.name == name);
         index.expect("it is a party of the scenario")
@@ -117,7 +122,14 @@ impl Client {
     fn run(mut self) {
         let mut turn = new_turn(self.who);
         loop {
-            self.look(&mut turn);
+            let messages = self.world.seats[self.who].look(&mut turn.pool);
+            self.world.see(self.who, &messages);
+            if let Some(Step::Publish { once: Some(other), .. }) = self.script().get(self.position) {
+                // It is told at once when the other one is subscribed.
+                let other = self.world.index(other);
+                let messages = self.world.seats[other].watch(&mut turn.pool);
+                self.world.see(other, &messages);
+            }
             match self.next_step() {
                 Some(step) if chosen(2) == 0 => {
                     self.position += 1;
@@ -132,10 +144,8 @@ impl Client {
         }
     }
 
-    fn look(&self, turn: &mut Turn) {
-        let messages = self.world.seats[self.who].look(&mut turn.pool);
-        let mut ledger = self.world.ledger();
-        messages.iter().for_each(|bytes| ledger.see(self.who, bytes));
+    fn script(&self) -> &[Step] {
+        &self.world.scenario.parties[self.who].script
     }
 
     /// Waits for news. False when nothing can come any more.
@@ -155,7 +165,7 @@ impl Client {
     }
 
     fn next_step(&self) -> Option<Step> {
-        let step = *self.world.scenario.parties[self.who].script.get(self.position)?;
+        let step = *self.script().get(self.position)?;
         let ledger = self.world.ledger();
         if ledger.places[self.who].is_closed {
             return matches!(step, Step::Subscribe { .. }).then_some(step);
