@@ -1,6 +1,6 @@
 //! The configuration of a node: one file, then the environment, then flags.
 //!
-//! [`load`] is the only function that reads files or the environment; it gives a [`Config`] of domain types, in which
+//! [`load()`] is the only function that reads files or the environment; it gives a [`Config`] of domain types, in which
 //! every default is filled in, or all [`Problems`] at once. The table in `keys` says which keys there are; check,
 //! suggestions, schema, default file and reference page ([`reference`](mod@reference)) all come from it. Nothing
 //! here opens a socket or knows how a realm works: the rest of the node turns these types into those of the router

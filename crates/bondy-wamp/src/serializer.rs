@@ -3,7 +3,7 @@
 //! For each of them: an [`Encoder`] that appends to a buffer, a [`Decoder`] that pulls typed values out of borrowed
 //! bytes, a validating skip that finds the end of a value without decoding it (exact UTF-8, nesting of at most
 //! [`DEPTH_MAX`], declared lengths checked against the bytes that are there, no recursion), and streaming
-//! transcoding between any two ([`transcode`]).
+//! transcoding between any two ([`transcode()`]).
 //!
 //! What it does not do: know what a message is. [`crate::message`] does.
 //!

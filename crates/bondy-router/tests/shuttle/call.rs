@@ -136,7 +136,6 @@ pub(crate) fn named(part: &str) -> Vec<(String, Run)> {
 fn explore_all(scenarios: Vec<Scenario>, executions: usize) {
     assert!(!scenarios.is_empty(), "there is something to explore");
     for scenario in scenarios {
-        println!("{}", scenario.name);
         let name = scenario.name.clone();
         explore(&name, scaled(executions), &run_of(scenario));
     }

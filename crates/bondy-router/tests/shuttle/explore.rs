@@ -39,7 +39,14 @@ pub(crate) fn scaled(executions: usize) -> usize {
 
 /// Explores one scenario. The same seed explores the same schedules.
 pub(crate) fn explore(name: &str, executions: usize, run: &Run) {
+    note(name);
     explore_from(seed(name, 0), executions, run);
+}
+
+/// Says what is done: shown where a test fails.
+#[expect(clippy::print_stdout, reason = "a failure names its scenario by it")]
+pub(crate) fn note(text: &str) {
+    println!("{text}");
 }
 
 /// Half of the executions choose the next thread by chance at each step, the other half preempt seldom.

@@ -67,7 +67,6 @@ pub(crate) fn named(part: &str) -> Vec<(String, Run)> {
 #[test]
 fn nothing_is_left_unwritten_when_all_sleep() {
     for (name, run) in named("") {
-        println!("{name}");
         explore(&name, scaled(EXECUTIONS), &run);
     }
 }

@@ -59,7 +59,6 @@ pub(crate) fn named(part: &str) -> Vec<(String, Run)> {
 #[test]
 fn a_subscription_gets_every_event_once_and_in_order() {
     for (name, run) in named("") {
-        println!("{name}");
         explore(&name, scaled(EXECUTIONS), &run);
     }
 }
