@@ -331,6 +331,9 @@ impl Realm {
         let Ok(tail) = self.encode_invocation(work, placement.caller, registration, callee, turn) else {
             return Offer::Refused(Refused::Payload);
         };
+        if mutated("concurrency_read_before") && callee.is_at_its_concurrency() {
+            return Offer::Refused(Refused::Busy);
+        }
         let mut state = session.lock();
         if let Some(offer) = self.declines(&mut state, callee, tail.len()) {
             drop(state);
@@ -382,7 +385,7 @@ impl Realm {
         if state.outbox.is_too_large(tail_bytes + HEAD_BYTES_MAX) {
             return Some(Offer::Refused(Refused::TooLarge));
         }
-        let is_at_its_concurrency = callee.concurrency > 0 && callee.slot.running() >= callee.concurrency;
+        let is_at_its_concurrency = callee.is_at_its_concurrency() && !mutated("concurrency_read_before");
         let is_at_its_limit = state.pending().1 >= self.config.limits.invocations_max;
         if is_at_its_concurrency || is_at_its_limit || !state.outbox.has_room() {
             return Some(Offer::Refused(Refused::Busy));

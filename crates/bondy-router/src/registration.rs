@@ -100,6 +100,13 @@ pub(crate) struct Callee {
     pub(crate) forwards_timeout: bool,
 }
 
+impl Callee {
+    /// Exact under the session's lock.
+    pub(crate) fn is_at_its_concurrency(&self) -> bool {
+        self.concurrency > 0 && self.slot.running() >= self.concurrency
+    }
+}
+
 impl Registration {
     pub(crate) fn new(
         id: u64,

@@ -190,8 +190,9 @@ fn a_ping_between_messages_does_not_break_their_order() {
     for dial in [node.rawsocket("all"), node.websocket("all")] {
         let mut peer = dial.join(REALM);
         for request in 1..=50 {
-            let message =
-                crate::peer::encode(Serializer::Json, &json!([64, request, {}, format!("a.p{request}")]));
+            // The names are its own: the peer before may still be leaving.
+            let procedure = format!("a.s{}.p{request}", peer.session);
+            let message = crate::peer::encode(Serializer::Json, &json!([64, request, {}, procedure]));
             peer.wire.send(&message);
             peer.wire.send_ping(&[request]);
         }

@@ -50,6 +50,8 @@ mistakes! {
     slot_not_resolved_again: call ["hands over to another"], ["P12"];
     // CALL 2 takes a closed callee for a refusal instead of resolving again.
     closed_is_a_refusal: call ["leaves when another is there"], ["P12"];
+    // Concurrency is compared before the callee's lock is taken.
+    concurrency_read_before: call ["concurrency 1 | two calls"], ["P4"];
     // The invocation is given its id in one section, INVOCATION appended in the next.
     id_before_append: call ["two callers in order", "two calls | result"], ["P3", "P5", "P6"];
     // CALL 3 is left out: an entry never becomes invoked.
@@ -83,7 +85,7 @@ mistakes! {
     // The invocations of a leaving callee are dropped without answers.
     callee_leaves_silently: call ["call | silent | callee leaves"], ["P1"];
     // Shutdown ends the calls in one section and appends GOODBYE in another.
-    shutdown_in_two_sections: call ["reuse | result or error | shutdown"], ["P9"];
+    shutdown_in_two_sections: call ["call, reuse | result or error | shutdown"], ["P9"];
 
     // PUBLISH with retain reads the routes first, and stores then.
     routes_read_before_store: subscription ["retain"], ["S4"];

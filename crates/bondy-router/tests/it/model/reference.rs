@@ -48,8 +48,8 @@ pub(super) struct Peer {
     pub(super) is_stalled: bool,
     /// How many messages wait because it is stalled, or have been sent since the action began.
     pub(super) waiting: u32,
-    /// How many of them are big.
-    bigs: u32,
+    /// The sizes of those that are big.
+    bigs: Vec<usize>,
     ended_inputs: Vec<u64>,
     detached_testaments: Vec<Value>,
     destroyed_testaments: Vec<Value>,
@@ -179,12 +179,13 @@ fn is_passthru(options: &Value) -> bool {
     options.entry("ppt_scheme").is_some()
 }
 
-fn is_big(value: &Value) -> bool {
+/// How many big texts are in it: its size, as far as that matters here.
+fn size(value: &Value) -> usize {
     match value {
-        Value::String(text) => text.len() >= BIG_BYTES_MIN,
-        Value::List(values) => values.iter().any(is_big),
-        Value::Dict(entries) => entries.values().any(is_big),
-        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Binary(_) => false,
+        Value::String(text) => usize::from(text.len() >= BIG_BYTES_MIN),
+        Value::List(values) => values.iter().map(size).sum(),
+        Value::Dict(entries) => entries.values().map(size).sum(),
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Binary(_) => 0,
     }
 }
 
@@ -232,7 +233,7 @@ impl Reference {
         }
         self.expire();
         for peer in self.peers.iter_mut().filter(|peer| !peer.is_stalled) {
-            (peer.waiting, peer.bigs) = (0, 0);
+            (peer.waiting, peer.bigs) = (0, Vec::new());
         }
         self.seen.clear();
         std::mem::take(&mut self.out)
@@ -300,18 +301,23 @@ impl Reference {
     fn send(&mut self, to: u64, message: Value) {
         let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == to) else { return };
         peer.waiting += 1;
-        peer.bigs += u32::from(is_big(&message));
+        peer.bigs.extend(Some(size(&message)).filter(|size| *size > 0));
         self.out.entry(to).or_default().push(message);
     }
 
-    /// Does the outbox take another message? Its largest frame does not count.
+    /// Does the outbox take another message?
     fn has_room(&self, to: u64) -> bool {
-        self.peer(to).is_some_and(|peer| peer.bigs < 2)
+        self.peer(to).is_some_and(|peer| peer.beside_the_largest() == 0)
+    }
+
+    /// Does it take another answer? Up to twice as much may wait.
+    fn has_room_for_answers(&self, to: u64) -> bool {
+        self.peer(to).is_some_and(|peer| peer.beside_the_largest() <= 1)
     }
 
     fn is_too_large(&self, to: u64, message: &Value) -> bool {
         let max = self.peer(to).map_or(0, |peer| peer.profile.message_bytes_max as usize);
-        max < BIG_BYTES_MIN && is_big(message)
+        max < BIG_BYTES_MIN && size(message) > 0
     }
 
     /// In strict sessions requests count up; false if the session had to end.
@@ -349,6 +355,13 @@ impl Reference {
         });
         let is_free = |id: &u64| (1..1 << 32).contains(id) && used.iter().all(|route| route.id != *id);
         given.filter(is_free).unwrap_or(0)
+    }
+}
+
+impl Peer {
+    /// What waits, less the largest message.
+    fn beside_the_largest(&self) -> usize {
+        self.bigs.iter().sum::<usize>() - self.bigs.iter().max().unwrap_or(&0)
     }
 }
 

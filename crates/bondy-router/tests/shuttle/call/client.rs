@@ -210,12 +210,11 @@ impl Client {
         let facts = CallFacts {
             finals: 0,
             finds,
-            handled_at: None,
+            is_accepted: false,
             chunks: 0,
             is_canceled: false,
             is_skipped: false,
             is_rerouted: false,
-            is_invoked: false,
         };
         let mut ledger = self.world.ledger();
         ledger.calls.insert(call, facts);
@@ -228,10 +227,10 @@ impl Client {
             has_more,
             has_timeout,
         };
+        let accepted = self.turn.stats.calls;
         let lives = self.handle(|world, seat, turn| message::call(&world.realm, &seat.session, chunk, turn));
-        let appended = self.appended();
-        if lives && let Some(facts) = self.world.ledger().calls.get_mut(&call) {
-            facts.handled_at = Some(appended);
+        if let Some(facts) = self.world.ledger().calls.get_mut(&call) {
+            facts.is_accepted = self.turn.stats.calls > accepted;
         }
         lives
     }

@@ -38,18 +38,24 @@ pub(super) fn check(world: &World) {
         }
     }
     check_leftovers(world, &ledger, &is_open);
-    if !ledger.is_shut_down {
-        drop(ledger);
+    let is_shut_down = ledger.is_shut_down;
+    drop(ledger);
+    if !is_shut_down {
         check_routes(world, &is_open);
+        world.close();
+    }
+    if world.realm.inspect() != Inspection::default() {
+        violated!("P4", "the realm is closed, and in it is {:?}", world.realm.inspect());
     }
 }
 
 /// Every caller is answered before the GOODBYE of a shutdown.
 fn check_goodbye(ledger: &Ledger, who: usize) {
-    let Some(goodbye) = ledger.places[who].shut_down_at else { return };
+    if !ledger.places[who].is_shut_down {
+        return;
+    }
     for ((_, number), call) in ledger.calls.range((who, 0)..(who + 1, 0)) {
-        let was_accepted = call.is_invoked || call.handled_at.is_some_and(|at| at < goodbye);
-        if was_accepted && call.finals == 0 {
+        if call.is_accepted && call.finals == 0 {
             violated!("P9", "GOODBYE to {who} before the answer to its call {number}");
         }
     }

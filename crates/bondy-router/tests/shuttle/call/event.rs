@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bondy_router::sync::striking;
 use bondy_router::turn::Turn;
-use bondy_wamp::error_uri::CloseUri;
 
 use super::world::World;
 use super::{Event, message};
@@ -28,7 +27,7 @@ pub(super) fn happen(world: &Arc<World>, index: usize) {
             // Everybody is in the first registration of the realm, as long as it is there.
             meta_call(world, index, "wamp.registration.remove_callee", &[1, id], &mut turn);
         }
-        Event::ShutDown => shut_down(world, &mut turn),
+        Event::ShutDown => shut_down(world),
         Event::Fill(name) => world.seats[world.index(name)].fill(&mut turn.pool),
         Event::Drain(name) => drain(world, world.index(name), &mut turn),
         Event::Panic => world.ledger().strikes = true,
@@ -40,9 +39,9 @@ fn meta_call(world: &Arc<World>, index: usize, procedure: &str, args: &[u64], tu
     message::meta_call(&world.realm, &world.admins[index].session, procedure, args, turn);
 }
 
-fn shut_down(world: &World, turn: &mut Turn) {
+fn shut_down(world: &World) {
     world.ledger().is_shut_down = true;
-    world.realm.shut_down(CloseUri::SystemShutdown.as_str(), "the realm closes", turn);
+    world.close();
 }
 
 /// A peer reads again only after it has stopped; where it does not stop in this execution there is nothing to do.
@@ -68,7 +67,7 @@ pub(super) fn surviving(world: &Arc<World>, handle: impl FnOnce(&Arc<World>)) ->
         Ok(()) => true,
         Err(death) if death.is::<striking::Struck>() => {
             dawdle();
-            shut_down(world, &mut world.turn(2000));
+            shut_down(world);
             false
         }
         Err(failure) => panic::resume_unwind(failure),

@@ -41,8 +41,8 @@ pub(super) struct Place {
     call_order: BTreeMap<usize, u64>,
     /// It was told that its session has ended, or its connection is lost.
     pub(super) is_closed: bool,
-    /// It was told that the realm closes, by the message with this index.
-    pub(super) shut_down_at: Option<u64>,
+    /// It was told that the realm closes.
+    pub(super) is_shut_down: bool,
     /// Its thread has died.
     pub(super) is_dead: bool,
 }
@@ -58,16 +58,14 @@ impl Place {
 pub(super) struct CallFacts {
     pub(super) finals: u32,
     pub(super) finds: Finds,
-    /// How many messages had been appended for the caller when the CALL had been handled.
-    pub(super) handled_at: Option<u64>,
+    /// The router has taken it, so that it has to be answered.
+    pub(super) is_accepted: bool,
     /// Chunks sent after the first.
     pub(super) chunks: u64,
     pub(super) is_canceled: bool,
     pub(super) is_skipped: bool,
     /// A callee has said that it is unavailable.
     pub(super) is_rerouted: bool,
-    /// A callee has seen it.
-    pub(super) is_invoked: bool,
 }
 
 /// One invocation as its callee knows it.
@@ -139,8 +137,7 @@ impl Ledger {
             Message::Abort(_) => place.is_closed = true,
             Message::Goodbye(goodbye) => {
                 place.is_closed = true;
-                let is_shutdown = goodbye.reason == CloseUri::SystemShutdown.as_str();
-                place.shut_down_at = is_shutdown.then_some(place.seen);
+                place.is_shut_down = goodbye.reason == CloseUri::SystemShutdown.as_str();
             }
             other => violated!("P2", "{other:?} for {who}, which nobody asked for"),
         }
@@ -231,7 +228,6 @@ impl Ledger {
             violated!("P4", "{who} runs {running} invocations, its limit is {}", place.concurrency);
         }
         let facts = self.calls.get_mut(&call).expect("what is invoked was called");
-        facts.is_invoked = true;
         if facts.is_rerouted && facts.chunks > 0 {
             violated!("P13", "call {call:?} is placed anew after a chunk of its input was routed");
         }

@@ -7,6 +7,7 @@ use bondy_router::config::{Limits, RealmConfig};
 use bondy_router::realm::Realm;
 use bondy_router::timer::Timer;
 use bondy_router::turn::{Now, Turn};
+use bondy_wamp::error_uri::CloseUri;
 use bondy_wamp::feature::{Feature, Features};
 use shuttle::rand::{RngCore, thread_rng};
 
@@ -78,6 +79,12 @@ impl World {
     /// What is known about the execution. Not held across a step of the protocol.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The realm closes.
+    pub(super) fn close(&self) {
+        let reason = CloseUri::SystemShutdown.as_str();
+        self.realm.shut_down(reason, "the realm closes", &mut self.turn(2000));
     }
 
     /// The index of a party.

@@ -88,6 +88,7 @@ impl World {
             violated!("S6", "in the realm is {found:?} where {expected:?} is known of");
         }
         self.check_routes(&subscribers);
+        self.realm.shut_down(CloseUri::SystemShutdown.as_str(), "the realm closes", &mut new_turn(0));
     }
 
     /// Routes and active slots agree: who publishes now reaches those who are subscribed.

@@ -6,7 +6,7 @@ use bondy_wamp::value::Value;
 
 use super::matching::{is_uri, matching};
 use super::{
-    Call, Invocation, Reference, attributes, empty, flag, is_big, is_passthru, message, rest, with_payload,
+    Call, Invocation, Reference, attributes, empty, flag, is_passthru, message, rest, size, with_payload,
 };
 
 impl Reference {
@@ -52,6 +52,9 @@ impl Reference {
                 self.refuse(from, 48, request, "wamp.error.option_disallowed.disclose_me");
             };
         }
+        if !self.has_room_for_answers(from) {
+            return self.overflow(from);
+        }
         let serial = self.new_call(from, request, options, procedure, payload);
         if is_meta { self.meta_call(serial) } else { self.place(serial, false) }
     }
@@ -71,7 +74,7 @@ impl Reference {
         let route = self.registrations.iter().find(|route| Some(route.id) == best);
         let is_shared = route.is_some_and(|route| route.members.len() > 1 && route.had_rerouting_callee);
         // What is big is not kept for another callee.
-        let is_kept = is_shared && !has_more_input && !payload.iter().any(is_big);
+        let is_kept = is_shared && !has_more_input && payload.iter().all(|part| size(part) == 0);
         self.calls.push(Call {
             caller: from,
             request,

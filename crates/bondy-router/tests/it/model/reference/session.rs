@@ -33,7 +33,7 @@ impl Reference {
             last_invocation: 0,
             is_stalled: false,
             waiting: 0,
-            bigs: 0,
+            bigs: Vec::new(),
             ended_inputs: Vec::new(),
             detached_testaments: Vec::new(),
             destroyed_testaments: Vec::new(),
