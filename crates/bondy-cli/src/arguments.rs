@@ -62,8 +62,7 @@ struct Overrides {
     /// Set one key; may be given several times. The value is YAML on one line, list items go by number.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
     settings: Vec<Setting>,
-    /// Begin with defaults for development: loopback only, realm `realm1` where anonymous may do everything,
-    /// data in a temporary folder.
+    /// Begin with defaults for development: loopback only, realm `realm1` where anonymous may do everything.
     #[arg(long)]
     dev: bool,
 }

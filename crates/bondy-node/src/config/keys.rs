@@ -98,8 +98,8 @@ const NODE: &[Key] = &[
         "data_dir",
         Kind::Path { words: &["temporary"] },
         Default("./data"),
-        "The folder of everything that outlives the process. The word `temporary` makes a fresh folder at every \
-         start and removes it at the end.",
+        "The folder of everything that outlives the process. The word `temporary` stands for a fresh folder at every \
+         start. Nothing is kept on disk in this version, so no folder is made.",
     ),
     key(
         "drain_timeout",
