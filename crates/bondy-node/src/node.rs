@@ -496,3 +496,91 @@ async fn until_draining<T>(listener: &ListenerContext, phase: impl Future<Output
         () = listener.node.draining() => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::sync::Mutex;
+
+    use bondy_router::flush::Link;
+    use bondy_router::session::SessionConfig;
+    use bondy_wamp::feature::Features;
+    use bondy_wamp::framing::Framing;
+    use bondy_wamp::outbox::{Outbox, OutboxLimits};
+    use bondy_wamp::serializer::Serializer;
+    use bondy_wamp::value::Value;
+
+    use super::*;
+    use crate::config::{Request, Surroundings, load_from};
+
+    /// A peer that takes every byte.
+    #[derive(Debug, Default)]
+    struct Taken(Mutex<Vec<u8>>);
+
+    impl Link for Taken {
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let mut taken = self.0.lock().unwrap();
+            let before = taken.len();
+            slices.iter().for_each(|slice| taken.extend_from_slice(slice));
+            Ok(taken.len() - before)
+        }
+
+        fn wake_owner(&self) {}
+
+        fn describe(&self) -> Value {
+            Value::Null
+        }
+
+        fn is_owner_only(&self) -> bool {
+            false
+        }
+    }
+
+    fn node() -> Node {
+        let request = Request { file: None, settings: Vec::new(), dev: true };
+        let read = &|_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
+        let loaded = load_from(&request, &Surroundings { environment: Vec::new(), read }).unwrap();
+        Node::new(&loaded.config, Vec::new())
+    }
+
+    fn join(node: &Node, realm: &Realm, link: &Arc<Taken>) -> Arc<Session> {
+        let mut turn = Turn::new(0, 1);
+        let config = SessionConfig {
+            identity: node.anonymous_identity(),
+            features: Features::all(),
+            serializer: Serializer::Json,
+            trust_level: None,
+            is_strict: false,
+            deflate_bytes_max: 0,
+            closes_on_overflow: false,
+            outbox: Outbox::new(Framing::RawSocket, OutboxLimits::default(), Arc::clone(node.budget())),
+            link: Arc::<Taken>::clone(link),
+        };
+        let session = realm.join(config, AGENT, &mut turn).unwrap();
+        flush_all(&mut turn);
+        session
+    }
+
+    #[test]
+    fn a_realm_that_fails_says_goodbye_and_begins_anew() {
+        let node = node();
+        let failing = node.realm("realm1").unwrap().realm();
+        let link = Arc::new(Taken::default());
+        let session = join(&node, &failing, &link);
+        node.fail_realm(&failing);
+        assert!(session.is_closed());
+        let said = String::from_utf8_lossy(&link.0.lock().unwrap()).into_owned();
+        assert!(
+            said.contains("[6,{\"message\":\"the realm has failed\"},\"wamp.close.close_realm\"]"),
+            "{said}"
+        );
+        let fresh = node.realm("realm1").unwrap().realm();
+        assert!(!Arc::ptr_eq(&failing, &fresh));
+        let newcomer = join(&node, &fresh, &Arc::new(Taken::default()));
+        // A second handler of the realm that failed changes nothing.
+        node.fail_realm(&failing);
+        assert!(!newcomer.is_closed());
+        node.fail_realm_of(Some(&newcomer));
+        assert!(newcomer.is_closed());
+    }
+}

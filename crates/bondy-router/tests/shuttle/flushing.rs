@@ -16,6 +16,7 @@ use bondy_router::session::Session;
 use bondy_router::turn::Turn;
 use bondy_wamp::feature::Features;
 use bondy_wamp::message::Message;
+use bondy_wamp::uri::MatchPolicy;
 use shuttle::thread;
 
 use self::socket::{Socket, Wake};
@@ -78,7 +79,7 @@ fn run(scenario: &Scenario) {
     let mut turn = Turn::new(OWNER, 1);
     let link = Arc::clone(&socket) as Arc<dyn Link>;
     let subscriber = join(&realm, "subscriber", Features::all(), link, &mut turn);
-    message::subscribe(&realm, &subscriber, false, &mut turn);
+    message::subscribe(&realm, &subscriber, MatchPolicy::Exact, false, &mut turn);
     turn.touched.clear();
     // The peer has read WELCOME and SUBSCRIBED.
     subscriber.flush_as_owner(&mut turn.pool, |slices| Ok(slices.iter().map(|slice| slice.len()).sum()));

@@ -7,17 +7,21 @@ mod world;
 
 use std::sync::Arc;
 
+use bondy_wamp::uri::MatchPolicy;
+
 use self::world::World;
 use crate::explore::{Run, explore, scaled};
 
 /// Executions of each scenario.
-const EXECUTIONS: usize = 300;
+const EXECUTIONS: usize = 200;
 
 /// One world to explore.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     name: String,
     parties: Vec<Party>,
+    /// How all subscribe.
+    match_policy: MatchPolicy,
     /// Who is killed, at any moment.
     killed: Option<&'static str>,
 }

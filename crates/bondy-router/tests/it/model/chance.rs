@@ -154,7 +154,7 @@ impl<'r> Chance<'r> {
             trust_level: self.one_in(3).then(|| self.rng.u64(..3)),
             is_strict: self.one_in(6),
             closes_on_overflow: self.one_in(4),
-            message_bytes_max: if self.one_in(5) { BIG_BYTES_MIN as u32 / 2 } else { 1 << 24 },
+            message_bytes_max: if self.one_in(3) { BIG_BYTES_MIN as u32 / 2 } else { 1 << 24 },
             outbox_bytes_max: OUTBOX_BYTES_MAX,
         }
     }

@@ -50,7 +50,8 @@ pub(super) struct Peer {
     pub(super) waiting: u32,
     /// The sizes of those that are big.
     bigs: Vec<usize>,
-    ended_inputs: Vec<u64>,
+    /// Calls that ended before their last chunk.
+    pub(super) ended_inputs: Vec<u64>,
     detached_testaments: Vec<Value>,
     destroyed_testaments: Vec<Value>,
 }

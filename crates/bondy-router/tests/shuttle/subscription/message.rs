@@ -10,6 +10,7 @@ use bondy_wamp::message::{
     Attributes, Message, Publish, PublishOptions, Subscribe, SubscribeOptions, Unsubscribe,
 };
 use bondy_wamp::payload::Payload;
+use bondy_wamp::uri::MatchPolicy;
 
 use crate::seat::SERIALIZER;
 
@@ -47,9 +48,20 @@ pub(crate) fn publish(
     send(realm, session, &Message::Publish(publish), turn);
 }
 
-pub(crate) fn subscribe(realm: &Realm, session: &Arc<Session>, get_retained: bool, turn: &mut Turn) {
-    let options = SubscribeOptions { get_retained, ..SubscribeOptions::default() };
-    let subscribe = Subscribe { request: SOME_REQUEST, options, topic: TOPIC.into() };
+pub(crate) fn subscribe(
+    realm: &Realm,
+    session: &Arc<Session>,
+    match_policy: MatchPolicy,
+    get_retained: bool,
+    turn: &mut Turn,
+) {
+    let options = SubscribeOptions { match_policy, get_retained };
+    let topic = match match_policy {
+        MatchPolicy::Exact => TOPIC,
+        MatchPolicy::Prefix => "com.example.",
+        MatchPolicy::Wildcard => "com..topic",
+    };
+    let subscribe = Subscribe { request: SOME_REQUEST, options, topic: topic.into() };
     send(realm, session, &Message::Subscribe(subscribe), turn);
 }
 

@@ -1,5 +1,7 @@
 //! The worlds to explore: what is published x what subscribers do, and then two publishers.
 
+use bondy_wamp::uri::MatchPolicy;
+
 use super::{Party, Scenario, Step};
 
 const RETAIN: Step = Step::Publish { retain: true, once: None };
@@ -39,12 +41,8 @@ pub(super) fn all() -> Vec<Scenario> {
             for killed in [None, Some("bob")] {
                 let end = if killed.is_some() { " | killed" } else { "" };
                 let parties =
-                    vec![party("alice", publisher), party("bob", subscriber), party("carol", &[SUBSCRIBE])];
-                scenarios.push(Scenario {
-                    name: format!("{published} | {subscribed}{end}"),
-                    parties,
-                    killed,
-                });
+                    [party("alice", publisher), party("bob", subscriber), party("carol", &[SUBSCRIBE])];
+                scenarios.extend(by_each_policy(&format!("{published} | {subscribed}{end}"), &parties, killed));
             }
         }
     }
@@ -55,16 +53,21 @@ pub(super) fn all() -> Vec<Scenario> {
     ];
     for (title, first, second) in two {
         let bob = party("bob", &[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]);
-        let parties = vec![party("alice", first), party("dave", second), bob];
-        scenarios.push(Scenario { name: format!("two publishers | {title}"), parties, killed: None });
+        let parties = [party("alice", first), party("dave", second), bob];
+        scenarios.extend(by_each_policy(&format!("two publishers | {title}"), &parties, None));
     }
-    scenarios.push(Scenario {
-        name: "a publisher that subscribes too".to_owned(),
-        parties: vec![
-            party("alice", &[RETAIN, SUBSCRIBE, RETAIN]),
-            party("bob", &[SUBSCRIBE, RETAIN, UNSUBSCRIBE]),
-        ],
-        killed: None,
-    });
+    let parties =
+        [party("alice", &[RETAIN, SUBSCRIBE, RETAIN]), party("bob", &[SUBSCRIBE, RETAIN, UNSUBSCRIBE])];
+    scenarios.extend(by_each_policy("a publisher that subscribes too", &parties, None));
     scenarios
+}
+
+/// Exact subscriptions and patterns are found in different ways.
+fn by_each_policy(name: &str, parties: &[Party], killed: Option<&'static str>) -> [Scenario; 2] {
+    [("", MatchPolicy::Exact), (" | prefix", MatchPolicy::Prefix)].map(|(end, match_policy)| Scenario {
+        name: format!("{name}{end}"),
+        parties: parties.to_vec(),
+        match_policy,
+        killed,
+    })
 }

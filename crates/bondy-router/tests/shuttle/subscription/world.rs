@@ -199,7 +199,7 @@ impl Client {
                 let mut ledger = world.ledger();
                 ledger.places[who].asking = get_retained.then(|| ledger.stored());
                 drop(ledger);
-                message::subscribe(realm, session, get_retained, turn);
+                message::subscribe(realm, session, world.scenario.match_policy, get_retained, turn);
             }
             Step::Unsubscribe => {
                 let id = world.ledger().places[who].subscription().map(|subscription| subscription.id);

@@ -77,18 +77,24 @@ impl Chance<'_> {
 
     pub(super) fn more_input(&mut self, from: &Peer) -> Action {
         let is_open = |call: &&Call| call.is_input_open;
-        let open: Vec<_> = self.reference.calls.iter().filter(is_open).collect();
-        if open.is_empty() {
+        let open = self.reference.calls.iter().filter(is_open).map(|call| (call.caller, call.request));
+        let ended = self
+            .reference
+            .peers
+            .iter()
+            .flat_map(|peer| peer.ended_inputs.iter().map(|request| (peer.id, *request)));
+        let chunked: Vec<(u64, u64)> = open.chain(ended).collect();
+        if chunked.is_empty() {
             return self.call(from);
         }
-        let call = open[self.rng.usize(..open.len())];
+        let (caller, request) = self.pick(&chunked);
         let mut options = Vec::new();
         self.flag(&mut options, "progress", 2);
         self.attributes(false, &mut options);
         let procedure = self.procedure();
         let payload = self.payload();
-        let head = [48.into(), call.request.into(), dict(options), procedure.as_str().into()];
-        Action::Send(call.caller, Value::List(head.into_iter().chain(payload).collect()))
+        let head = [48.into(), request.into(), dict(options), procedure.as_str().into()];
+        Action::Send(caller, Value::List(head.into_iter().chain(payload).collect()))
     }
 
     pub(super) fn cancellation(&mut self, from: &Peer) -> Action {
