@@ -31,9 +31,9 @@ pub(crate) use ending::{abandon, deadline};
 /// has one receiver only: copying is cheaper than an allocation.)
 const SHARED_BYTES_MIN: usize = 32 * 1024;
 
-/// A larger payload is not kept for another callee: with the most pending calls that a caller may have, what is kept
-/// must stay bounded.
-const REROUTE_BYTES_MAX: usize = 16 * 1024;
+/// What is kept of one caller's calls for other callees, in bytes: as much as its outbox may hold by default. A call
+/// beyond it is not rerouted.
+const REROUTE_BYTES_MAX: usize = 1024 * 1024;
 
 /// How often a call is resolved again because its route was old. Each time something has changed under control in
 /// between; a call that meets this is answered with `unavailable`.
@@ -189,6 +189,7 @@ impl Realm {
         let calling = state.calling();
         let serial = calling.next_serial();
         let timeout_ns = call.options.timeout_ms.saturating_mul(1_000_000);
+        let reroute = reroute.filter(|kept| calling.keeps(kept.payload.len(), REROUTE_BYTES_MAX));
         let entry = new_entry(call, serial, timeout_ns, reroute, turn);
         if timeout_ns > 0 && !is_meta {
             let timer =
@@ -627,6 +628,7 @@ fn new_entry(
         timeout_ns,
         deadline_ns: turn.now.monotonic_ns.saturating_add(timeout_ns),
         is_timeout_forwarded: false,
+        kept_bytes: reroute.as_ref().map_or(0, |kept| kept.payload.len()),
         reroute,
     }
 }

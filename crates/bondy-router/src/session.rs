@@ -136,6 +136,7 @@ impl Touch {
 pub struct Calling {
     pub(crate) calls: SeededMap<u64, CallEntry>,
     last_serial: u64,
+    kept_bytes: usize,
     ended_inputs: VecDeque<u64>,
 }
 
@@ -154,6 +155,8 @@ pub struct CallEntry {
     pub(crate) deadline_ns: u64,
     /// The callee keeps the timeout itself.
     pub(crate) is_timeout_forwarded: bool,
+    /// Bytes of the payload that is kept for other callees.
+    pub(crate) kept_bytes: usize,
     pub(crate) reroute: Option<Arc<Reroute>>,
 }
 
@@ -557,6 +560,13 @@ impl Calling {
         self.last_serial
     }
 
+    /// Counts a payload that is to be kept for other callees; false where that would be too much.
+    pub(crate) fn keeps(&mut self, bytes: usize, bytes_max: usize) -> bool {
+        let fits = self.kept_bytes + bytes <= bytes_max;
+        self.kept_bytes += if fits { bytes } else { 0 };
+        fits
+    }
+
     /// Removes a call. If its input is still open the request id is remembered, so that the chunks under way are
     /// not taken for new calls.
     pub(crate) fn remove(&mut self, request: RequestId) -> Option<CallEntry> {
@@ -564,6 +574,7 @@ impl Calling {
             return self.calls.get(&request.0).cloned();
         }
         let entry = self.calls.remove(&request.0)?;
+        self.kept_bytes -= entry.kept_bytes;
         if entry.is_input_open && !mutated("chunk_of_ended_call") {
             self.remember_ended_input(request);
         }

@@ -42,7 +42,11 @@ pub(super) fn all() -> Vec<Scenario> {
                 let end = if killed.is_some() { " | killed" } else { "" };
                 let parties =
                     [party("alice", publisher), party("bob", subscriber), party("carol", &[SUBSCRIBE])];
-                scenarios.extend(by_each_policy(&format!("{published} | {subscribed}{end}"), &parties, killed));
+                scenarios.extend(by_each_policy(
+                    &format!("{published} | {subscribed}{end}"),
+                    &parties,
+                    killed,
+                ));
             }
         }
     }
