@@ -137,6 +137,8 @@ impl Worker {
     /// Begins a batch: what is handled now happens at this time.
     pub(crate) fn begin(&mut self) {
         self.turn.now = self.node.now();
+        // Left over where nobody was there to wait.
+        self.turn.congested.clear();
     }
 
     /// Ends a batch: what it touched is flushed by the flusher, what it armed is kept by the timer.
@@ -163,7 +165,6 @@ impl Worker {
                 "a client broke the protocol and was sent ABORT"
             );
         }
-        self.turn.congested.clear();
     }
 
     fn arm_timers(&mut self) {
