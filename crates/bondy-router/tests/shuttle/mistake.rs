@@ -4,7 +4,7 @@ use crate::explore::{Run, failure_of, note, scaled};
 use crate::{call, flushing, subscription};
 
 /// How often the scenarios are gone through before a mistake counts as not caught.
-const ROUNDS: usize = 500;
+const ROUNDS: usize = 2_000;
 
 /// Executions of a scenario in one round.
 const EXECUTIONS: usize = 20;
@@ -67,7 +67,7 @@ mistakes! {
     // Every CANCEL `kill` sends an INTERRUPT.
     kill_every_time: call ["kill, kill, killnowait | silent"], ["P5"];
     // INTERRUPT `kill` is appended without looking for the invocation.
-    kill_without_looking: call ["kill | result or error"], ["P5"];
+    kill_without_looking: call ["kill | result or error"], ["P5", "P9"];
     // An INTERRUPT is dropped where an INVOCATION would not be admitted.
     interrupt_needs_room: call ["INTERRUPT to a full callee"], ["P4", "P11"];
     // A chunk that is not admitted by the callee's outbox is dropped and the call goes on.

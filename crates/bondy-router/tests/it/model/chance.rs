@@ -85,7 +85,7 @@ pub(super) fn realm(rng: &mut Rng) -> RealmConfig {
             subscriptions_max: rng.usize(3..10),
             calls_max: rng.usize(3..8),
             invocations_max: rng.usize(3..9),
-            retained_max: rng.usize(2..9),
+            retained_max: rng.usize(2..15),
             testaments_max: rng.usize(1..4),
             prefix_lengths_max: rng.usize(2..5),
             ..Limits::default()

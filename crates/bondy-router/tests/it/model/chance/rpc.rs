@@ -4,7 +4,7 @@ use bondy_wamp::feature::Feature;
 use bondy_wamp::value::Value;
 use fastrand::Rng;
 
-use super::{Action, Call, Chance, INVOKE, Invocation, Peer, Policy, dict, held_by, list};
+use super::{Action, Call, Chance, INVOKE, Invocation, Peer, Policy, Route, dict, held_by, list};
 
 impl Chance<'_> {
     pub(super) fn registration(&mut self, from: &Peer) -> Action {
@@ -48,12 +48,13 @@ impl Chance<'_> {
         if self.one_in(3) {
             options.push(("timeout".to_owned(), self.rng.u64(..50).into()));
         }
-        if self.one_in(4) {
+        let hashed = self.hashed_procedure();
+        if hashed.is_some() || self.one_in(8) {
             let key = self.rng.u64(..3);
             options.push(("rkey".to_owned(), if key == 0 { "zero".into() } else { key.into() }));
         }
         self.attributes(from.profile.features.has(Feature::CallerPassthru), &mut options);
-        let procedure = self.procedure();
+        let procedure = hashed.unwrap_or_else(|| self.procedure());
         let payload = self.payload();
         let head = [48.into(), request.into(), dict(options), procedure.as_str().into()];
         Action::Send(from.id, Value::List(head.into_iter().chain(payload).collect()))
@@ -61,18 +62,23 @@ impl Chance<'_> {
 
     /// Mostly one that somebody serves, so that calls meet callees.
     fn procedure(&mut self) -> String {
-        let exact: Vec<&str> = self
-            .reference
-            .registrations
-            .iter()
-            .filter(|route| route.policy == Policy::Exact)
-            .map(|route| route.uri.as_str())
-            .collect();
-        if !exact.is_empty() && self.one_in(2) {
-            self.pick(&exact).to_owned()
+        let exact = self.reference.registrations.iter().filter(|route| route.policy == Policy::Exact);
+        let served: Vec<&str> = exact.map(|route| route.uri.as_str()).collect();
+        if !served.is_empty() && self.one_in(2) {
+            self.pick(&served).to_owned()
         } else {
             self.topic().to_owned()
         }
+    }
+
+    /// One that several callees share by the hash of a key.
+    fn hashed_procedure(&mut self) -> Option<String> {
+        let is_hashed = |route: &&Route| {
+            route.policy == Policy::Exact && route.invoke == "consistent_hash" && route.members.len() > 1
+        };
+        let hashed: Vec<&str> =
+            self.reference.registrations.iter().filter(is_hashed).map(|route| route.uri.as_str()).collect();
+        (!hashed.is_empty() && self.one_in(4)).then(|| self.pick(&hashed).to_owned())
     }
 
     pub(super) fn more_input(&mut self, from: &Peer) -> Action {
