@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bondy_router::broker::FanOut;
-use bondy_router::flush::Flushed;
+use bondy_router::flush::{Flushed, Link};
 use bondy_router::realm::{Farewell, Flow, Realm};
 use bondy_router::session::Session;
 use bondy_router::turn::Turn;
@@ -219,8 +219,7 @@ impl Connection {
     fn flush(&mut self) -> After {
         let (session, link, tls) = (&self.session, &self.link, &mut self.tls);
         let flushed = with_worker(|worker| match tls {
-            None => session
-                .flush_as_owner(&mut worker.turn.pool, |slices| link.stream().try_write_vectored(slices)),
+            None => session.flush_as_owner(&mut worker.turn.pool, |slices| link.try_write(slices)),
             Some(tls) => session.flush_as_owner(&mut worker.turn.pool, |slices| write_encrypted(tls, slices)),
         });
         let has_ciphertext = match &mut self.tls {
@@ -421,9 +420,13 @@ impl Connection {
         let (mut messages, mut message_bytes) = (0, 0);
         let mut rest = bytes;
         self.wanted = 0;
-        let started = Instant::now();
+        // Most batches are one or a few messages: they read no clock.
+        let mut started: Option<Instant> = None;
         let after = loop {
-            if messages > 0 && messages % BATCH_LOOK_EVERY == 0 && started.elapsed() >= BATCH_TIME_MAX {
+            if messages > 0
+                && messages % BATCH_LOOK_EVERY == 0
+                && started.get_or_insert_with(Instant::now).elapsed() >= BATCH_TIME_MAX
+            {
                 break After::Yield;
             }
             match self.framer.next(&mut rest) {

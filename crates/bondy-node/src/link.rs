@@ -99,7 +99,11 @@ impl SocketLink {
 
 impl Link for SocketLink {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_write_vectored(slices)
+        // The usual case is one slice, and the system call for it is the cheaper one.
+        match slices {
+            [slice] => self.stream.try_write(slice),
+            slices => self.stream.try_write_vectored(slices),
+        }
     }
 
     fn wake_owner(&self) {

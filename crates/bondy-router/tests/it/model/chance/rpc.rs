@@ -28,7 +28,7 @@ impl Chance<'_> {
         if invoke != "single" || self.one_in(2) {
             options.push(("invoke".to_owned(), invoke.as_str().into()));
         }
-        if self.one_in(3) {
+        if self.one_in(2) {
             options.push(("concurrency".to_owned(), self.rng.u64(..3).into()));
         }
         self.flag(&mut options, "force_reregister", 10);

@@ -5,9 +5,7 @@ use bondy_wamp::feature::Feature;
 use bondy_wamp::value::Value;
 
 use super::matching::{is_uri, matching};
-use super::{
-    Call, Invocation, Reference, attributes, empty, flag, is_passthru, message, rest, size, with_payload,
-};
+use super::{Call, Invocation, Reference, attributes, empty, flag, is_passthru, message, rest, with_payload};
 
 impl Reference {
     pub(super) fn call(
@@ -73,8 +71,6 @@ impl Reference {
         let best = matching(&self.registrations, procedure).first().copied();
         let route = self.registrations.iter().find(|route| Some(route.id) == best);
         let is_shared = route.is_some_and(|route| route.members.len() > 1 && route.had_rerouting_callee);
-        // What is big is not kept for another callee.
-        let is_kept = is_shared && !has_more_input && payload.iter().all(|part| size(part) == 0);
         self.calls.push(Call {
             caller: from,
             request,
@@ -89,7 +85,7 @@ impl Reference {
             timeout_ns: timeout_ms * 1_000_000,
             deadline_ns: self.now_ns + timeout_ms * 1_000_000,
             is_forwarded: false,
-            may_reroute: is_kept,
+            may_reroute: is_shared && !has_more_input,
             asked: Vec::new(),
             invoked: None,
         });
