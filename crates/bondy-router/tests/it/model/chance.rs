@@ -81,8 +81,8 @@ pub(super) fn realm(rng: &mut Rng) -> RealmConfig {
         disclosure: Disclosure { caller: all[rng.usize(..4)], publisher: all[rng.usize(..4)] },
         limits: Limits {
             sessions_max: rng.usize(6..9),
-            registrations_max: rng.usize(3..8),
-            subscriptions_max: rng.usize(3..10),
+            registrations_max: rng.usize(2..6),
+            subscriptions_max: rng.usize(2..9),
             calls_max: rng.usize(3..8),
             invocations_max: rng.usize(3..9),
             retained_max: rng.usize(2..15),

@@ -31,7 +31,7 @@ impl Chance<'_> {
         if self.one_in(2) {
             options.push(("concurrency".to_owned(), self.rng.u64(..3).into()));
         }
-        self.flag(&mut options, "force_reregister", 10);
+        self.flag(&mut options, "force_reregister", 6);
         self.flag(&mut options, "disclose_caller", 6);
         self.flag(&mut options, "forward_timeout", 4);
         self.oddities(&mut options);
