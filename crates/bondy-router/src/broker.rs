@@ -197,10 +197,7 @@ pub(crate) fn admits(receivers: &Receivers, session: &Session) -> bool {
     let id = session.id();
     let identity = session.identity();
     let has_authid = |list: &Vec<String>| list.iter().any(|authid| **authid == *identity.authid);
-    let has_authrole = |list: &Vec<String>| {
-        let whole = &*identity.authrole;
-        list.iter().any(|authrole| authrole == whole || whole.split(',').any(|part| part.trim() == authrole))
-    };
+    let has_authrole = |list: &Vec<String>| list.iter().any(|authrole| identity.has_authrole(authrole));
     receivers.exclude.as_ref().is_none_or(|list| !list.contains(&id))
         && receivers.exclude_authid.as_ref().is_none_or(|list| !has_authid(list))
         && receivers.exclude_authrole.as_ref().is_none_or(|list| !has_authrole(list))

@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 
 use bondy_wamp::error_uri::ErrorUri;
+use bondy_wamp::feature::Feature;
 use bondy_wamp::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
 use bondy_wamp::message::{self, Abort, Goodbye, Message, MessageType};
 use bondy_wamp::mutation::mutated;
 use bondy_wamp::outbox::Tail;
+use bondy_wamp::uri::MatchPolicy;
 
 use crate::dealer;
 use crate::realm::{Farewell, Flow, Realm};
 use crate::registration::Registration;
-use crate::registry::Registry;
+use crate::registry::{Entry, Registry, Routes};
 use crate::retained::RetainedEvents;
 use crate::session::{InvocationEntry, Phase, Refusal, SeededMap, Session, SessionState, Slot};
 use crate::subscription::Subscription;
@@ -228,6 +230,30 @@ impl Realm {
         }
     }
 
+    /// A request that changes what control holds: checked without it, done under it, refused without it again.
+    /// `act` returns false where the session's outbox has no room for the answer.
+    fn request<T>(
+        &self,
+        session: &Arc<Session>,
+        (request_type, request): (MessageType, RequestId),
+        turn: &mut Turn,
+        check: impl FnOnce() -> Result<T, Refusal>,
+        act: impl FnOnce(&mut Control, T, &mut Turn) -> Result<bool, Refusal>,
+    ) -> Flow {
+        if let Err(text) = Self::check_sequence(session, request) {
+            return self.violate(session, &text, turn);
+        }
+        let outcome = check().and_then(|checked| {
+            let has_room = session.lock().outbox.has_room();
+            if has_room { act(&mut self.control.lock(), checked, turn) } else { Ok(false) }
+        });
+        match outcome {
+            Ok(true) => Flow::Done,
+            Ok(false) => self.overflow(session, turn),
+            Err(refusal) => self.refuse(session, request_type, request, &refusal, turn),
+        }
+    }
+
     /// Answers a request with ERROR; a session whose outbox has no room for it leaves.
     pub(crate) fn refuse(
         &self,
@@ -257,25 +283,58 @@ pub(crate) struct EndedRoutes {
     pub(crate) registrations: Vec<(RegistrationId, bool)>,
 }
 
-fn append_revocation(
-    state: &mut SessionState,
-    session: &Arc<Session>,
-    message_type: MessageType,
-    key: &str,
+/// Another prefix pattern of this length: is it one too many?
+fn check_prefix_lengths<E: Entry>(
+    registry: &Registry<E>,
+    pattern: &str,
+    policy: MatchPolicy,
+    lengths_max: usize,
+) -> Result<(), Refusal> {
+    if policy == MatchPolicy::Prefix && registry.prefix_lengths_with(pattern) > lengths_max {
+        return Err(Refusal::limit("prefix_lengths_max", lengths_max));
+    }
+    Ok(())
+}
+
+/// Takes a member out of an entry, and the entry away if it was its last; true if it was.
+fn drop_member<E: Entry>(
+    registry: &mut Registry<E>,
+    routes: &Routes<E>,
     id: u64,
-    reason: &str,
-    turn: &mut Turn,
-) {
-    let head = message::head(session.serializer(), 3, message_type, 0);
-    state.append_small(session, &head, turn, |encoder| {
-        encoder.begin_dict(2);
-        encoder.key(key);
-        encoder.unsigned(id);
-        encoder.key("reason");
-        encoder.string(reason);
-        encoder.end_dict();
-        encoder.end_list();
-    });
+    leave: impl FnOnce(&E) -> usize,
+) -> bool {
+    let Some(entry) = registry.by_id(id).map(Arc::clone) else { return false };
+    let is_last = leave(&entry) == 0;
+    if is_last {
+        registry.remove(&entry);
+        routes.remove(&entry);
+    }
+    is_last
+}
+
+/// What a session that has announced the feature is told when the router ends a route of it.
+fn revocation<'a>(
+    session: &'a Arc<Session>,
+    feature: Feature,
+    message_type: MessageType,
+    (key, id): (&'a str, u64),
+    reason: &'a str,
+) -> impl FnOnce(&mut SessionState, &mut Turn) + 'a {
+    move |state, turn| {
+        if !session.features().has(feature) {
+            return;
+        }
+        let head = message::head(session.serializer(), 3, message_type, 0);
+        state.append_small(session, &head, turn, |encoder| {
+            encoder.begin_dict(2);
+            encoder.key(key);
+            encoder.unsigned(id);
+            encoder.key("reason");
+            encoder.string(reason);
+            encoder.end_dict();
+            encoder.end_list();
+        });
+    }
 }
 
 /// In one section: the slot inactive, the reply appended.
@@ -387,14 +446,14 @@ fn append_farewell(
 }
 
 fn farewell_message(farewell: Farewell<'_>, with_text: bool) -> Option<Message<'_>> {
-    let text = |text: Option<&'_ str>| text.filter(|_| with_text).map(|text| text.to_owned().into());
     match farewell {
         Farewell::Lost => None,
-        Farewell::Goodbye(reason, message) => {
-            Some(Message::Goodbye(Goodbye { reason: reason.into(), message: text(message) }))
-        }
+        Farewell::Goodbye(reason, message) => Some(Message::Goodbye(Goodbye {
+            reason: reason.into(),
+            message: message.filter(|_| with_text).map(Into::into),
+        })),
         Farewell::Abort(reason, message) => {
-            Some(Message::Abort(Abort { reason: reason.into(), message: text(Some(message)) }))
+            Some(Message::Abort(Abort { reason: reason.into(), message: with_text.then(|| message.into()) }))
         }
     }
 }

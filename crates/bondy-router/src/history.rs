@@ -87,6 +87,13 @@ impl KeptEvent {
     }
 }
 
+impl Ring {
+    fn has_expired(&self, event: &KeptEvent, now: Now) -> bool {
+        let ttl_ns = self.rule.ttl.map_or(u64::MAX, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
+        event.monotonic_ns.saturating_add(ttl_ns) <= now.monotonic_ns
+    }
+}
+
 impl Histories {
     pub(crate) fn new(config: &RealmConfig) -> Self {
         let ring = |rule: &HistoryRule| Ring { rule: rule.clone(), kept: Lock::default() };
@@ -120,14 +127,9 @@ impl Histories {
         let mut kept = ring.kept.lock();
         kept.bytes += event.bytes();
         kept.events.push_back(event);
-        let expires = |event: &KeptEvent| {
-            let ttl_ns =
-                ring.rule.ttl.map_or(u64::MAX, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
-            event.monotonic_ns.saturating_add(ttl_ns) <= now.monotonic_ns
-        };
         while let Some(oldest) = kept.events.front() {
             let is_over = kept.events.len() > ring.rule.limit || kept.bytes > self.ring_bytes_max;
-            if !is_over && !expires(oldest) {
+            if !is_over && !ring.has_expired(oldest, now) {
                 break;
             }
             kept.bytes -= oldest.bytes();
@@ -145,13 +147,9 @@ impl Histories {
     ) -> Vec<Arc<KeptEvent>> {
         let mut found: Vec<Arc<KeptEvent>> = Vec::new();
         for ring in &self.rings {
-            let ttl_ns =
-                ring.rule.ttl.map_or(u64::MAX, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
             let kept = ring.kept.lock();
             let fits = |event: &&Arc<KeptEvent>| {
-                policy.matches(uri, &event.topic)
-                    && event.is_for(session)
-                    && event.monotonic_ns.saturating_add(ttl_ns) > now.monotonic_ns
+                policy.matches(uri, &event.topic) && event.is_for(session) && !ring.has_expired(event, now)
             };
             found.extend(kept.events.iter().filter(fits).map(Arc::clone));
         }

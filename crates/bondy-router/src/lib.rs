@@ -28,5 +28,6 @@ mod dealer;
 mod meta;
 mod registration;
 mod retained;
+mod roster;
 mod subscription;
 mod testament;

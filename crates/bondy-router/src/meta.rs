@@ -238,7 +238,9 @@ impl Realm {
             }
             "wamp.session.kill_by_authrole" => {
                 let authrole = arguments.text(0, "an authrole")?;
-                self.session_kill_if(caller, arguments, doomed, |session| has_authrole(session, authrole))?;
+                self.session_kill_if(caller, arguments, doomed, |session| {
+                    session.identity().has_authrole(authrole)
+                })?;
                 Ok(vec![(doomed.len() as u64).into()])
             }
             "wamp.session.kill_all" => {
@@ -302,7 +304,7 @@ impl Realm {
     fn session_ids(&self, authroles: Option<&[&str]>) -> Vec<u64> {
         let control = self.control.lock();
         let is_wanted = |session: &&Arc<Session>| {
-            authroles.is_none_or(|roles| roles.iter().any(|role| has_authrole(session, role)))
+            authroles.is_none_or(|roles| roles.iter().any(|role| session.identity().has_authrole(role)))
         };
         let mut found: Vec<u64> =
             control.sessions().filter(is_wanted).map(|session| session.id().0).collect();
@@ -473,9 +475,4 @@ fn no_such_registration(id: u64) -> Refusal {
 
 fn no_such_subscription(id: u64) -> Refusal {
     Refusal::new(ErrorUri::NoSuchSubscription, format!("there is no subscription {id}"))
-}
-
-fn has_authrole(session: &Session, authrole: &str) -> bool {
-    let whole = &*session.identity().authrole;
-    whole == authrole || whole.split(',').any(|part| part.trim() == authrole)
 }

@@ -252,11 +252,6 @@ impl Realm {
         dealer::deadline(timer, turn);
     }
 
-    /// The same, for those who hold the realm.
-    pub fn handle_deadline(&self, timer: &Timer, turn: &mut Turn) {
-        Self::expire(timer, turn);
-    }
-
     /// The next slice of a long fan-out; true when it is done.
     pub fn continue_fan_out(
         &self,

@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use arc_swap::ArcSwap;
 use bondy_wamp::feature::Feature;
 use bondy_wamp::id::{RegistrationId, SessionId};
 use bondy_wamp::serializer::Serializer;
@@ -10,8 +9,9 @@ use bondy_wamp::uri::MatchPolicy;
 use bondy_wamp::value::Value;
 
 use crate::registry::{Entry, Members};
+use crate::roster::{Member, Roster};
 use crate::session::{Session, Slot};
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering, step};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::turn::Turn;
 
 /// How a callee is chosen among those that share a registration.
@@ -75,7 +75,7 @@ pub(crate) struct Registration {
     match_policy: MatchPolicy,
     invoke: InvocationPolicy,
     created_unix_us: u64,
-    callees: ArcSwap<Members<Callee>>,
+    callees: Roster<Callee>,
     next: AtomicUsize,
     /// A callee that announced `call_reroute` was here.
     has_rerouting_callee: AtomicBool,
@@ -107,6 +107,12 @@ impl Callee {
     }
 }
 
+impl Member for Callee {
+    fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
 impl Registration {
     pub(crate) fn new(
         id: u64,
@@ -121,7 +127,7 @@ impl Registration {
             match_policy,
             invoke,
             created_unix_us,
-            callees: ArcSwap::default(),
+            callees: Roster::default(),
             next: AtomicUsize::new(0),
             has_rerouting_callee: AtomicBool::new(false),
             stats: RegistrationStats::default(),
@@ -141,13 +147,12 @@ impl Registration {
     }
 
     pub(crate) fn callees(&self) -> Arc<Members<Callee>> {
-        step();
-        self.callees.load_full()
+        self.callees.load()
     }
 
     /// Could a call be offered to another callee after one has said `wamp.error.unavailable`?
     pub(crate) fn may_reroute(&self) -> bool {
-        self.has_rerouting_callee.load(Ordering::Relaxed) && self.callees.load().len() > 1
+        self.has_rerouting_callee.load(Ordering::Relaxed) && self.callees.len() > 1
     }
 
     /// Under control. Returns the chunk that the callee went into.
@@ -155,19 +160,12 @@ impl Registration {
         if callee.session.features().has(Feature::CalleeReroute) {
             self.has_rerouting_callee.store(true, Ordering::Relaxed);
         }
-        step();
-        let (members, chunk) = self.callees.load().with(callee);
-        self.callees.store(Arc::new(members));
-        chunk
+        self.callees.add(callee)
     }
 
     /// Under control. Returns how many are left.
     pub(crate) fn remove(&self, chunk: u64, slot: &Arc<Slot>) -> usize {
-        step();
-        let members = self.callees.load().without(chunk, |callee| Arc::ptr_eq(&callee.slot, slot));
-        let left = members.len();
-        self.callees.store(Arc::new(members));
-        left
+        self.callees.remove(chunk, slot)
     }
 
     /// The callees in the order in which this call asks them.

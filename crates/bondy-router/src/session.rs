@@ -65,6 +65,13 @@ pub struct SessionIdentity {
     pub authprovider: Arc<str>,
 }
 
+impl SessionIdentity {
+    /// Is this its role, or one of its roles?
+    pub(crate) fn has_authrole(&self, authrole: &str) -> bool {
+        *self.authrole == *authrole || self.authrole.split(',').any(|part| part.trim() == authrole)
+    }
+}
+
 /// One session of a realm.
 pub struct Session {
     id: SessionId,

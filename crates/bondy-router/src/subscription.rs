@@ -1,12 +1,12 @@
 //! A subscription: one topic or pattern, and the sessions that receive what matches it.
 
-use arc_swap::ArcSwap;
 use bondy_wamp::id::SubscriptionId;
 use bondy_wamp::uri::MatchPolicy;
 
 use crate::registry::{Entry, Members};
+use crate::roster::{Member, Roster};
 use crate::session::{Session, Slot};
-use crate::sync::{Arc, AtomicU64, Ordering, step};
+use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// One subscription of a realm.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Subscription {
     uri: Box<str>,
     match_policy: MatchPolicy,
     created_unix_us: u64,
-    subscribers: ArcSwap<Members<Subscriber>>,
+    subscribers: Roster<Subscriber>,
     pub(crate) stats: SubscriptionStats,
 }
 
@@ -33,6 +33,12 @@ pub(crate) struct Subscriber {
     pub(crate) slot: Arc<Slot>,
 }
 
+impl Member for Subscriber {
+    fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
 impl Subscription {
     pub(crate) fn new(id: u64, uri: &str, match_policy: MatchPolicy, created_unix_us: u64) -> Self {
         Self {
@@ -40,7 +46,7 @@ impl Subscription {
             uri: uri.into(),
             match_policy,
             created_unix_us,
-            subscribers: ArcSwap::default(),
+            subscribers: Roster::default(),
             stats: SubscriptionStats::default(),
         }
     }
@@ -54,26 +60,17 @@ impl Subscription {
     }
 
     pub(crate) fn subscribers(&self) -> Arc<Members<Subscriber>> {
-        step();
-        self.subscribers.load_full()
+        self.subscribers.load()
     }
 
     /// Under control. Returns the chunk that the subscriber went into.
     pub(crate) fn add(&self, subscriber: Subscriber) -> u64 {
-        step();
-        let (members, chunk) = self.subscribers.load().with(subscriber);
-        self.subscribers.store(Arc::new(members));
-        chunk
+        self.subscribers.add(subscriber)
     }
 
     /// Under control. Returns how many are left.
     pub(crate) fn remove(&self, chunk: u64, slot: &Arc<Slot>) -> usize {
-        step();
-        let members =
-            self.subscribers.load().without(chunk, |subscriber| Arc::ptr_eq(&subscriber.slot, slot));
-        let left = members.len();
-        self.subscribers.store(Arc::new(members));
-        left
+        self.subscribers.remove(chunk, slot)
     }
 
     pub(crate) fn count_events(&self, events: u64) {

@@ -13,34 +13,19 @@ use crate::session::{Refusal, Session, SessionState, Slot};
 use crate::sync::Arc;
 use crate::turn::Turn;
 
-use super::{Control, Held, append_revocation, deactivate};
+use super::{Control, Held, check_prefix_lengths, deactivate, drop_member, revocation};
 
 impl Realm {
     /// REGISTER: the route first, then slot and reply in one section.
     pub(crate) fn register(&self, session: &Arc<Session>, register: &Register<'_>, turn: &mut Turn) -> Flow {
-        let request = register.request;
-        if let Err(text) = Self::check_sequence(session, request) {
-            return self.violate(session, &text, turn);
-        }
-        let invoke = match self.check_register(register) {
-            Ok(invoke) => invoke,
-            Err(refusal) => return self.refuse(session, MessageType::Register, request, &refusal, turn),
-        };
-        if !session.lock().outbox.has_room() {
-            return self.overflow(session, turn);
-        }
-        let mut control = self.control.lock();
-        match self.register_under_control(&mut control, session, register, invoke, turn) {
-            Ok(true) => Flow::Done,
-            Ok(false) => {
-                drop(control);
-                self.overflow(session, turn)
-            }
-            Err(refusal) => {
-                drop(control);
-                self.refuse(session, MessageType::Register, request, &refusal, turn)
-            }
-        }
+        let check = || self.check_register(register);
+        self.request(
+            session,
+            (MessageType::Register, register.request),
+            turn,
+            check,
+            |control, invoke, turn| self.register_under_control(control, session, register, invoke, turn),
+        )
     }
 
     fn check_register(&self, register: &Register<'_>) -> Result<InvocationPolicy, Refusal> {
@@ -120,11 +105,7 @@ impl Realm {
         turn: &mut Turn,
     ) -> Result<Arc<Registration>, Refusal> {
         let lengths_max = self.config.limits.prefix_lengths_max;
-        if policy == uri::MatchPolicy::Prefix
-            && control.registrations.prefix_lengths_with(procedure) > lengths_max
-        {
-            return Err(Refusal::limit("prefix_lengths_max", lengths_max));
-        }
+        check_prefix_lengths(&control.registrations, procedure, policy, lengths_max)?;
         let id = control.registrations.next_id();
         Ok(Arc::new(Registration::new(id, procedure, policy, invoke, turn.now.unix_us)))
     }
@@ -161,25 +142,24 @@ impl Realm {
 
     /// UNREGISTER: slot and reply in one section, then the route. Running invocations go on.
     pub(crate) fn unregister(&self, session: &Arc<Session>, unregister: Unregister, turn: &mut Turn) -> Flow {
-        if let Err(text) = Self::check_sequence(session, unregister.request) {
-            return self.violate(session, &text, turn);
-        }
-        if !session.lock().outbox.has_room() {
-            return self.overflow(session, turn);
-        }
-        let mut control = self.control.lock();
-        let reply = |state: &mut SessionState, turn: &mut Turn| {
-            let head =
-                message::head(session.serializer(), 2, MessageType::Unregistered, unregister.request.0);
-            state.append_small(session, &head, turn, |encoder| encoder.end_list());
-        };
-        if self.end_registration(&mut control, session, unregister.registration, turn, reply) {
-            return Flow::Done;
-        }
-        drop(control);
-        let text = format!("the session has no registration {}", unregister.registration);
-        let refusal = Refusal::new(ErrorUri::NoSuchRegistration, text);
-        self.refuse(session, MessageType::Unregister, unregister.request, &refusal, turn)
+        let Unregister { request, registration } = unregister;
+        self.request(
+            session,
+            (MessageType::Unregister, request),
+            turn,
+            || Ok(()),
+            |control, (), turn| {
+                let reply = |state: &mut SessionState, turn: &mut Turn| {
+                    let head = message::head(session.serializer(), 2, MessageType::Unregistered, request.0);
+                    state.append_small(session, &head, turn, |encoder| encoder.end_list());
+                };
+                if self.end_registration(control, session, registration, turn, reply) {
+                    return Ok(true);
+                }
+                let text = format!("the session has no registration {registration}");
+                Err(Refusal::new(ErrorUri::NoSuchRegistration, text))
+            },
+        )
     }
 
     /// Takes a session out of a registration; false if it is not in it.
@@ -204,13 +184,9 @@ impl Realm {
 
     /// Takes the route away; true if it was the registration's last.
     pub(super) fn drop_callee(&self, control: &mut Control, id: RegistrationId, held: &Held) -> bool {
-        let Some(registration) = control.registrations.by_id(id.0).map(Arc::clone) else { return false };
-        let is_last = registration.remove(held.chunk, &held.slot) == 0;
-        if is_last {
-            control.registrations.remove(&registration);
-            self.procedures.remove(&registration);
-        }
-        is_last
+        drop_member(&mut control.registrations, &self.procedures, id.0, |registration| {
+            registration.remove(held.chunk, &held.slot)
+        })
     }
 
     /// The router ends a registration by itself; false if the session is not in it.
@@ -222,19 +198,14 @@ impl Realm {
         reason: &str,
         turn: &mut Turn,
     ) -> bool {
-        self.end_registration(control, session, id, turn, |state, turn| {
-            if session.features().has(Feature::CalleeRevocation) {
-                append_revocation(
-                    state,
-                    session,
-                    MessageType::Unregistered,
-                    "registration",
-                    id.0,
-                    reason,
-                    turn,
-                );
-            }
-        })
+        let told = revocation(
+            session,
+            Feature::CalleeRevocation,
+            MessageType::Unregistered,
+            ("registration", id.0),
+            reason,
+        );
+        self.end_registration(control, session, id, turn, told)
     }
 
     /// `force_reregister`: the present callees lose the registration.

@@ -11,10 +11,10 @@ use crate::broker::{Delivery, count_dropped};
 use crate::realm::{Flow, Realm};
 use crate::session::{Refusal, Session, SessionState, Slot};
 use crate::subscription::{Subscriber, Subscription};
-use crate::sync::{Arc, Guard};
+use crate::sync::Arc;
 use crate::turn::Turn;
 
-use super::{Control, Held, append_revocation, deactivate};
+use super::{Control, Held, check_prefix_lengths, deactivate, drop_member, revocation};
 
 impl Realm {
     /// SUBSCRIBE: the route first, then slot, reply and retained events in one section.
@@ -24,42 +24,27 @@ impl Realm {
         subscribe: &Subscribe<'_>,
         turn: &mut Turn,
     ) -> Flow {
-        let request = subscribe.request;
-        if let Err(text) = Self::check_sequence(session, request) {
-            return self.violate(session, &text, turn);
-        }
         let policy = subscribe.options.match_policy;
-        if !uri::is_valid_pattern(&subscribe.topic, policy, self.config.uri_rule) {
+        let check = || {
+            if uri::is_valid_pattern(&subscribe.topic, policy, self.config.uri_rule) {
+                return Ok(());
+            }
             let text = format!("{:?} is not a valid topic for match {policy}", uri::shown(&subscribe.topic));
-            return self.refuse(
-                session,
-                MessageType::Subscribe,
-                request,
-                &Refusal::new(ErrorUri::InvalidUri, text),
-                turn,
-            );
-        }
-        if !session.lock().outbox.has_room() {
-            return self.overflow(session, turn);
-        }
-        let mut control = self.control.lock();
-        match self.subscribe_under_control(&mut control, session, subscribe, turn) {
-            Ok(true) => Flow::Done,
-            Ok(false) => {
-                drop(control);
-                self.overflow(session, turn)
-            }
-            Err(refusal) => {
-                drop(control);
-                self.refuse(session, MessageType::Subscribe, request, &refusal, turn)
-            }
-        }
+            Err(Refusal::new(ErrorUri::InvalidUri, text))
+        };
+        self.request(
+            session,
+            (MessageType::Subscribe, subscribe.request),
+            turn,
+            check,
+            |control, (), turn| self.subscribe_under_control(control, session, subscribe, turn),
+        )
     }
 
     /// Returns false where the session's outbox has no room for the reply.
     fn subscribe_under_control(
         &self,
-        control: &mut Guard<'_, Control>,
+        control: &mut Control,
         session: &Arc<Session>,
         subscribe: &Subscribe<'_>,
         turn: &mut Turn,
@@ -127,11 +112,7 @@ impl Realm {
         turn: &mut Turn,
     ) -> Result<Arc<Subscription>, Refusal> {
         let lengths_max = self.config.limits.prefix_lengths_max;
-        if policy == uri::MatchPolicy::Prefix
-            && control.subscriptions.prefix_lengths_with(topic) > lengths_max
-        {
-            return Err(Refusal::limit("prefix_lengths_max", lengths_max));
-        }
+        check_prefix_lengths(&control.subscriptions, topic, policy, lengths_max)?;
         let id = control.subscriptions.next_id();
         Ok(Arc::new(Subscription::new(id, topic, policy, turn.now.unix_us)))
     }
@@ -170,25 +151,24 @@ impl Realm {
         unsubscribe: Unsubscribe,
         turn: &mut Turn,
     ) -> Flow {
-        if let Err(text) = Self::check_sequence(session, unsubscribe.request) {
-            return self.violate(session, &text, turn);
-        }
-        if !session.lock().outbox.has_room() {
-            return self.overflow(session, turn);
-        }
-        let mut control = self.control.lock();
-        let reply = |state: &mut SessionState, turn: &mut Turn| {
-            let head =
-                message::head(session.serializer(), 2, MessageType::Unsubscribed, unsubscribe.request.0);
-            state.append_small(session, &head, turn, |encoder| encoder.end_list());
-        };
-        if self.end_subscription(&mut control, session, unsubscribe.subscription, turn, reply) {
-            return Flow::Done;
-        }
-        drop(control);
-        let text = format!("the session has no subscription {}", unsubscribe.subscription);
-        let refusal = Refusal::new(ErrorUri::NoSuchSubscription, text);
-        self.refuse(session, MessageType::Unsubscribe, unsubscribe.request, &refusal, turn)
+        let Unsubscribe { request, subscription } = unsubscribe;
+        self.request(
+            session,
+            (MessageType::Unsubscribe, request),
+            turn,
+            || Ok(()),
+            |control, (), turn| {
+                let reply = |state: &mut SessionState, turn: &mut Turn| {
+                    let head = message::head(session.serializer(), 2, MessageType::Unsubscribed, request.0);
+                    state.append_small(session, &head, turn, |encoder| encoder.end_list());
+                };
+                if self.end_subscription(control, session, subscription, turn, reply) {
+                    return Ok(true);
+                }
+                let text = format!("the session has no subscription {subscription}");
+                Err(Refusal::new(ErrorUri::NoSuchSubscription, text))
+            },
+        )
     }
 
     /// Takes a session out of a subscription; false if it is not in it.
@@ -213,13 +193,9 @@ impl Realm {
 
     /// Takes the route away; true if it was the subscription's last.
     pub(super) fn drop_subscriber(&self, control: &mut Control, id: SubscriptionId, held: &Held) -> bool {
-        let Some(subscription) = control.subscriptions.by_id(id.0).map(Arc::clone) else { return false };
-        let is_last = subscription.remove(held.chunk, &held.slot) == 0;
-        if is_last {
-            control.subscriptions.remove(&subscription);
-            self.topics.remove(&subscription);
-        }
-        is_last
+        drop_member(&mut control.subscriptions, &self.topics, id.0, |subscription| {
+            subscription.remove(held.chunk, &held.slot)
+        })
     }
 
     /// The router ends a subscription by itself; false if the session is not in it.
@@ -231,18 +207,13 @@ impl Realm {
         reason: &str,
         turn: &mut Turn,
     ) -> bool {
-        self.end_subscription(control, session, id, turn, |state, turn| {
-            if session.features().has(Feature::SubscriberRevocation) {
-                append_revocation(
-                    state,
-                    session,
-                    MessageType::Unsubscribed,
-                    "subscription",
-                    id.0,
-                    reason,
-                    turn,
-                );
-            }
-        })
+        let told = revocation(
+            session,
+            Feature::SubscriberRevocation,
+            MessageType::Unsubscribed,
+            ("subscription", id.0),
+            reason,
+        );
+        self.end_subscription(control, session, id, turn, told)
     }
 }

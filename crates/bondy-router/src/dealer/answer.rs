@@ -29,11 +29,7 @@ impl Realm {
             Ok(None) => return Flow::Done,
             Err(text) => return self.violate(callee, &text, turn),
         };
-        if answer.options.has_passthru() && !entry.caller.features().has(Feature::CallerPassthru) {
-            let refusal = Refusal::new(
-                ErrorUri::FeatureNotSupported,
-                "the result passes through, the caller does not take that",
-            );
+        if let Err(refusal) = check_passthru(answer, &entry.caller) {
             self.end_call(&entry.caller, entry.request, entry.serial, &refusal, turn);
             return Flow::Done;
         }
@@ -187,11 +183,7 @@ impl Realm {
             return Flow::Done;
         }
         let caller = &entry.caller;
-        if answer.options.has_passthru() && !caller.features().has(Feature::CallerPassthru) {
-            let refusal = Refusal::new(
-                ErrorUri::FeatureNotSupported,
-                "the result passes through, the caller does not take that",
-            );
+        if let Err(refusal) = check_passthru(answer, caller) {
             // A call that has ended leaves its callee alone: it was interrupted then, or need not be.
             if caller.has_call(entry.request, entry.serial) {
                 self.end_call(caller, entry.request, entry.serial, &refusal, turn);
@@ -263,6 +255,14 @@ impl Realm {
             call.reroute = Some(Arc::clone(kept));
         }
     }
+}
+
+fn check_passthru(answer: &Yield<'_>, caller: &Session) -> Result<(), Refusal> {
+    if answer.options.has_passthru() && !caller.features().has(Feature::CallerPassthru) {
+        let text = "the result passes through, the caller does not take that";
+        return Err(Refusal::new(ErrorUri::FeatureNotSupported, text));
+    }
+    Ok(())
 }
 
 fn encode_result(

@@ -218,7 +218,7 @@ impl World {
     fn expire(&mut self) {
         self.arm();
         while let Some(timer) = self.timers.pop_due(self.turn.now.monotonic_ns) {
-            self.realm.handle_deadline(&timer, &mut self.turn);
+            Realm::expire(&timer, &mut self.turn);
             self.arm();
         }
     }
