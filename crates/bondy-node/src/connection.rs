@@ -310,7 +310,8 @@ impl Connection {
     fn read_batch(&mut self) -> After {
         if self.has_postponed() {
             let bytes = std::mem::take(&mut self.unread);
-            return self.handle_batch(bytes, None, true);
+            let filled = bytes.len();
+            return self.handle_batch(bytes, filled, true);
         }
         if self.wanted > READ_BYTES {
             return self.read_large();
@@ -328,7 +329,7 @@ impl Connection {
                 if !is_full && self.tls.is_none() {
                     self.link.stream().was_drained();
                 }
-                self.handle_batch(buffer, Some(held + read), is_full)
+                self.handle_batch(buffer, held + read, is_full)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 with_worker(|worker| worker.give_read_buffer(buffer));
@@ -396,8 +397,7 @@ impl Connection {
 
     /// Handles the messages in `buffer`, of which the first `filled` bytes count. `may_have_more`: the socket probably
     /// holds more.
-    fn handle_batch(&mut self, mut buffer: Buffer, filled: Option<usize>, may_have_more: bool) -> After {
-        let filled = filled.unwrap_or(buffer.len());
+    fn handle_batch(&mut self, mut buffer: Buffer, filled: usize, may_have_more: bool) -> After {
         with_worker(|worker| worker.begin());
         let (consumed, after) = self.handle_frames(&mut buffer[..filled]);
         if consumed < filled {
@@ -541,10 +541,10 @@ impl Connection {
 
     /// Handles a large message on the pool for such; true if the session has ended.
     async fn handle_large(&mut self, bytes: Buffer) -> Result<bool, ProtocolError> {
-        let (node, shared) = with_worker(|worker| (Arc::clone(&worker.node), Arc::clone(&worker.shared)));
+        let node = with_worker(|worker| Arc::clone(&worker.node));
         let (realm, session) = (Arc::clone(&self.realm), Arc::clone(&self.session));
         let is_text = self.framer.is_text();
-        let (flow, congested) = node.handle_large(realm, session, bytes, is_text, shared).await;
+        let (flow, congested) = node.handle_large(realm, session, bytes, is_text).await;
         self.begin_pause(congested);
         match flow? {
             Flow::Done => Ok(false),

@@ -14,7 +14,7 @@ use bondy_wamp::framing::Framing;
 use bondy_wamp::message::{self, Abort, Hello, Message};
 use bondy_wamp::outbox::{Outbox, OutboxLimits};
 use bondy_wamp::serializer::ParseErrorKind;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use crate::config::Overflow;
 use crate::connection::{Connection, LINGER_MAX, PingState, read_to_end};
@@ -22,7 +22,7 @@ use crate::framer::{Framed, FramingError};
 use crate::link::Protocol;
 use crate::listener::ListenerContext;
 use crate::node::{AGENT, Node};
-use crate::open::Opened;
+use crate::open::{Opened, read_more, write};
 use crate::worker::with_worker;
 
 /// The largest HELLO. Authentication data are small, and nobody is known yet.
@@ -33,8 +33,6 @@ const HELLO_BYTES_MAX: usize = 64 * 1024;
 pub(crate) enum JoinError {
     #[error("the connection failed")]
     Io(#[from] io::Error),
-    #[error("the connection was closed before HELLO")]
-    Closed,
     #[error("the client closed the WebSocket before HELLO")]
     WebSocketClosed(Option<CloseCode>),
     #[error("the client broke the WebSocket protocol before HELLO")]
@@ -82,21 +80,16 @@ async fn read_hello(opened: &mut Opened) -> Result<Box<Hello>, JoinError> {
                 format!("HELLO has more than {HELLO_BYTES_MAX} bytes"),
             ));
         }
-        let read = match &mut opened.tls {
-            None => opened.link.stream().receive_some(&mut opened.unread, HELLO_BYTES_MAX).await?,
-            Some(tls) => tls.read_buf(&mut opened.unread).await?,
-        };
-        if read == 0 {
-            return Err(JoinError::Closed);
-        }
-        received += read;
+        let held = opened.unread.len();
+        read_more(opened.link.stream(), opened.tls.as_deref_mut(), &mut opened.unread).await?;
+        received += opened.unread.len() - held;
     }
 }
 
 fn next_hello(opened: &mut Opened) -> Result<Option<Box<Hello>>, JoinError> {
     let mut bytes = std::mem::take(&mut opened.unread);
     let mut rest = &mut bytes[..];
-    loop {
+    let hello = loop {
         let framed = opened.framer.next(&mut rest).map_err(|error| match error {
             FramingError::WebSocket(ProtocolError::UnexpectedKind) => {
                 refused(ErrorUri::ProtocolViolation, ProtocolError::UnexpectedKind.to_string())
@@ -105,20 +98,21 @@ fn next_hello(opened: &mut Opened) -> Result<Option<Box<Hello>>, JoinError> {
             FramingError::RawSocket(text) => refused(ErrorUri::ProtocolViolation, text),
         })?;
         match framed {
-            Framed::Message(message) => {
-                let hello = parse_hello(&message, opened)?;
-                opened.unread = rest.to_vec();
-                return Ok(Some(hello));
-            }
-            Framed::NeedMore(_) => {
-                opened.unread = rest.to_vec();
-                return Ok(None);
-            }
+            Framed::Message(message) => break Some(parse_hello(&message, opened)?),
+            Framed::NeedMore(_) => break None,
             Framed::Close(code) => return Err(JoinError::WebSocketClosed(code)),
             // Nothing is written before WELCOME but ABORT; a peer that pings this early gets no answer.
             Framed::Ping(_) | Framed::Pong => {}
         }
+    };
+    let left = rest.len();
+    bytes.drain(..bytes.len() - left);
+    if hello.is_some() {
+        // The session keeps what is left, however long it is idle, and no more memory than that.
+        bytes.shrink_to_fit();
     }
+    opened.unread = bytes;
+    Ok(hello)
 }
 
 fn parse_hello(bytes: &[u8], opened: &Opened) -> Result<Box<Hello>, JoinError> {
@@ -144,23 +138,21 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
         Ok(realm) => realm,
         Err(error) => return Err((Box::new(opened), error)),
     };
-    let Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max, deflate_bytes_max } = opened;
-    let link = Arc::new(link);
     let limits = OutboxLimits {
         soft_bytes: u32::try_from(listener.config.outbox_soft_bytes).unwrap_or(u32::MAX),
         hard_bytes: u32::try_from(listener.config.outbox_hard_bytes).unwrap_or(u32::MAX),
-        message_bytes_max: peer_bytes_max,
+        message_bytes_max: opened.peer_bytes_max,
     };
     let config = SessionConfig {
         identity: node.anonymous_identity(),
         features: hello.details.features,
-        serializer,
+        serializer: opened.serializer,
         trust_level: listener.config.trust_level,
         is_strict: listener.config.strict,
-        deflate_bytes_max,
+        deflate_bytes_max: opened.deflate_bytes_max,
         closes_on_overflow: listener.config.overflow == Overflow::Close,
-        outbox: Outbox::new(framing, limits, Arc::clone(node.budget())),
-        link: link.clone(),
+        outbox: Outbox::new(opened.framing, limits, Arc::clone(node.budget())),
+        link: opened.link.clone(),
     };
     let joining = || {
         with_worker(|worker| {
@@ -174,47 +166,43 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
         node.fail_realm(&realm);
         Err(bondy_router::realm::JoinError::Closing)
     });
-    let ping = match link.protocol() {
-        Protocol::WebSocket => listener.config.websocket_ping,
-        Protocol::RawSocket => listener.config.rawsocket_ping,
-    };
-    match joined {
-        Ok(session) => {
-            tracing::debug!(
-                session = session.id().0,
-                realm = realm.uri(),
-                peer = %link.peer(),
-                listener = listener.name,
-                "joined"
-            );
-            Ok(Connection {
-                session,
-                realm,
-                link,
-                framer,
-                tls,
-                ping,
-                unread,
-                wanted: 0,
-                pause: None,
-                wants_write: false,
-                ping_state: PingState::Idle,
-                reads_next: false,
-            })
-        }
+    let session = match joined {
+        Ok(session) => session,
         Err(error) => {
             let reason = match error {
                 bondy_router::realm::JoinError::Closing => CloseUri::SystemShutdown.as_str(),
                 bondy_router::realm::JoinError::SessionsMax(_) => ErrorUri::LimitExceeded.as_str(),
                 bondy_router::realm::JoinError::MessagesTooSmall(_) => ErrorUri::PayloadSizeExceeded.as_str(),
             };
-            let link = Arc::into_inner(link)
-                .expect("the realm has not kept the link of a session that did not join");
-            let opened =
-                Opened { link, tls, framer, serializer, framing, unread, peer_bytes_max, deflate_bytes_max };
-            Err((Box::new(opened), JoinError::Refused { reason, message: error.to_string() }))
+            return Err((Box::new(opened), JoinError::Refused { reason, message: error.to_string() }));
         }
-    }
+    };
+    let Opened { link, tls, framer, unread, .. } = opened;
+    tracing::debug!(
+        session = session.id().0,
+        realm = realm.uri(),
+        peer = %link.peer(),
+        listener = listener.name,
+        "joined"
+    );
+    let ping = match link.protocol() {
+        Protocol::WebSocket => listener.config.websocket_ping,
+        Protocol::RawSocket => listener.config.rawsocket_ping,
+    };
+    Ok(Connection {
+        session,
+        realm,
+        link,
+        framer,
+        tls,
+        ping,
+        unread,
+        wanted: 0,
+        pause: None,
+        wants_write: false,
+        ping_state: PingState::Idle,
+        reads_next: false,
+    })
 }
 
 /// May this client join the realm that it names?
@@ -254,7 +242,7 @@ fn admit(opened: &Opened, hello: &Hello, node: &Node) -> Result<Arc<Realm>, Join
 fn farewell(opened: &Opened, error: &JoinError) -> Buffer {
     let mut bytes = Buffer::new();
     match error {
-        JoinError::Io(_) | JoinError::Closed => {}
+        JoinError::Io(_) => {}
         JoinError::WebSocketClosed(code) => close::append_close(*code, "", None, &mut bytes),
         JoinError::WebSocket(error) => close::append_error(*error, None, &mut bytes),
         JoinError::Refused { reason, message } => append_abort(opened, reason, message, &mut bytes),
@@ -278,27 +266,14 @@ fn append_abort(opened: &Opened, reason: &str, message: &str, bytes: &mut Buffer
 
 /// Sends the last bytes, says that nothing follows, and waits a little for the client to read them and go.
 async fn part(opened: &mut Opened, farewell: &[u8]) -> io::Result<()> {
-    let stream = Arc::clone(opened.link.stream());
+    let stream = opened.link.stream();
+    write(stream, opened.tls.as_deref_mut(), farewell).await?;
     match &mut opened.tls {
-        Some(tls) => {
-            tls.write_all(farewell).await?;
-            tls.shutdown().await?;
-        }
-        None => {
-            let mut rest = farewell;
-            while !rest.is_empty() {
-                stream.writable().await?;
-                match stream.try_write(rest) {
-                    Ok(count) => rest = &rest[count..],
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            stream.shutdown(std::net::Shutdown::Write)?;
-        }
+        Some(tls) => tls.shutdown().await?,
+        None => stream.shutdown(std::net::Shutdown::Write)?,
     }
     // A client that stays is not waited for any longer, which is no error.
-    let _ = tokio::time::timeout(LINGER_MAX, read_to_end(&stream)).await;
+    let _ = tokio::time::timeout(LINGER_MAX, read_to_end(stream)).await;
     Ok(())
 }
 

@@ -19,7 +19,6 @@ mod memory;
 mod node;
 mod open;
 mod pause;
-mod rewound;
 mod telemetry;
 mod worker;
 

@@ -55,7 +55,6 @@ pub(crate) struct Node {
     large: Semaphore,
     workers: Vec<Arc<WorkerShared>>,
     guests: AtomicUsize,
-    started: Instant,
 }
 
 /// A realm and who may join it.
@@ -113,7 +112,6 @@ impl Node {
             large: Semaphore::new(LARGE_MESSAGES_MAX),
             workers,
             guests: AtomicUsize::new(0),
-            started: Instant::now(),
         }
     }
 
@@ -146,14 +144,13 @@ impl Node {
         {
             entry.current.store(Arc::new(Realm::new(realm.config().clone())));
         }
-        let mut turn = Turn::new(self.next_guest(), self.random());
-        turn.now = self.now();
+        let mut turn = self.guest_turn();
         realm.shut_down(CloseUri::CloseRealm.as_str(), "the realm has failed", &mut turn);
         flush_all(&mut turn);
     }
 
     pub(crate) fn uptime(&self) -> Duration {
-        self.started.elapsed()
+        self.clock.elapsed()
     }
 
     /// The counters of all workers together.
@@ -198,9 +195,12 @@ impl Node {
         join::anonymous(&format!("{:016x}", self.random()), &self.names)
     }
 
-    /// A number for a turn off the workers: those that run at the same time have different ones.
-    fn next_guest(&self) -> u16 {
-        u16::MAX - (self.guests.fetch_add(1, Ordering::Relaxed) % GUESTS_MAX) as u16
+    /// A turn off the workers, now. Those that run at the same time have different numbers.
+    fn guest_turn(&self) -> Turn {
+        let guest = u16::MAX - (self.guests.fetch_add(1, Ordering::Relaxed) % GUESTS_MAX) as u16;
+        let mut turn = Turn::new(guest, self.random());
+        turn.now = self.now();
+        turn
     }
 
     fn random(&self) -> u64 {
@@ -218,28 +218,18 @@ impl Node {
         session: Arc<Session>,
         bytes: Buffer,
         is_text: bool,
-        shared: Arc<WorkerShared>,
     ) -> (Result<Flow, ProtocolError>, Vec<Arc<Session>>) {
         let _permit = self.large.acquire().await;
         let node = Arc::clone(self);
         let failing = Arc::clone(&realm);
         let work = move || {
-            let mut turn = Turn::new(node.next_guest(), node.random());
-            turn.now = node.now();
+            let mut turn = node.guest_turn();
             let flow = handle_message(&realm, &session, &bytes, is_text, &mut turn);
             flush_all(&mut turn);
-            shared.add_stats(&turn.stats);
             (flow, turn)
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok((flow, turn)) => {
-                with_worker(|worker| {
-                    worker.turn.timers.extend(turn.timers);
-                    worker.turn.slow.extend(turn.slow);
-                    worker.end();
-                });
-                (flow, turn.congested)
-            }
+            Ok((flow, turn)) => (flow, with_worker(|worker| worker.adopt(turn))),
             Err(error) => {
                 if error.is_panic() {
                     self.fail_realm(&failing);
@@ -368,8 +358,7 @@ impl RunningNode {
     pub(crate) async fn drain(mut self, timeout: Duration) -> usize {
         self.acceptors.shutdown().await;
         self.node.draining.send_replace(true);
-        let mut turn = Turn::new(self.node.next_guest(), self.node.random());
-        turn.now = self.node.now();
+        let mut turn = self.node.guest_turn();
         for realm in self.node.realms() {
             realm.shut_down(CloseUri::SystemShutdown.as_str(), "the router shuts down", &mut turn);
             flush_all(&mut turn);
@@ -470,7 +459,6 @@ async fn establish(accepted: Accepted, listener: Arc<ListenerContext>, is_full: 
     let joined = tokio::time::timeout(listener.config.authentication_timeout, joining);
     match until_draining(&listener, joined).await? {
         Ok(Ok(connection)) => Some(connection),
-        Ok(Err(JoinError::Closed)) => None,
         Ok(Err(JoinError::Io(error))) if is_disconnect(&error) => None,
         Ok(Err(error)) => {
             let error = anyhow_chain(&error);

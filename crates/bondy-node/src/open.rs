@@ -26,7 +26,6 @@ use crate::framer::{Batch, Framer};
 use crate::http;
 use crate::link::{Protocol, SocketLink};
 use crate::listener::ListenerContext;
-use crate::rewound::Rewound;
 
 /// The path of WebSocket.
 const WEBSOCKET_PATH: &str = "/ws";
@@ -52,7 +51,7 @@ const SUBPROTOCOLS: &[&str] = &[
 
 /// A connection that speaks WAMP and has no session yet.
 pub(crate) struct Opened {
-    pub(crate) link: SocketLink,
+    pub(crate) link: Arc<SocketLink>,
     pub(crate) tls: Option<Box<TlsStream>>,
     pub(crate) framer: Framer,
     pub(crate) serializer: Serializer,
@@ -208,7 +207,7 @@ async fn open_rawsocket(
     };
     write(&fresh.stream, tls.as_deref_mut(), &reply).await?;
     Ok(Opened {
-        link: SocketLink::new(fresh.stream, tls.is_some(), Protocol::RawSocket, fresh.peer, None),
+        link: Arc::new(SocketLink::new(fresh.stream, tls.is_some(), Protocol::RawSocket, fresh.peer, None)),
         tls,
         framer: Framer::RawSocket(rawsocket::Decoder::new(negotiated.receive_max)),
         serializer: negotiated.serializer,
@@ -219,7 +218,12 @@ async fn open_rawsocket(
     })
 }
 
-async fn read_more(stream: &Stream, tls: Option<&mut TlsStream>, received: &mut Buffer) -> io::Result<()> {
+/// Waits for more bytes, on whichever of the two there is; the end is an `UnexpectedEof` error.
+pub(crate) async fn read_more(
+    stream: &Stream,
+    tls: Option<&mut TlsStream>,
+    received: &mut Buffer,
+) -> io::Result<()> {
     match tls {
         None => stream.receive_some(received, HEAD_BYTES_MAX).await.map(drop),
         Some(tls) => match tls.read_buf(received).await? {
@@ -229,41 +233,21 @@ async fn read_more(stream: &Stream, tls: Option<&mut TlsStream>, received: &mut 
     }
 }
 
-async fn write(stream: &Stream, tls: Option<&mut TlsStream>, mut bytes: &[u8]) -> io::Result<()> {
-    let Some(tls) = tls else {
-        while !bytes.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(bytes) {
-                Ok(count) => bytes = &bytes[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+/// Writes all bytes, on whichever of the two there is.
+pub(crate) async fn write(mut stream: &Stream, tls: Option<&mut TlsStream>, bytes: &[u8]) -> io::Result<()> {
+    match tls {
+        None => stream.write_all(bytes).await,
+        Some(tls) => {
+            tls.write_all(bytes).await?;
+            tls.flush().await
         }
-        return Ok(());
-    };
-    tls.write_all(bytes).await?;
-    tls.flush().await
+    }
 }
 
 async fn open_http(fresh: Fresh, listener: &Arc<ListenerContext>) -> Result<Option<Opened>, OpenError> {
-    let (peer, is_full) = (fresh.peer, fresh.is_full);
-    let stream = Prefixed::new(fresh.stream, fresh.received);
-    let Some(upgraded) = serve_http(stream, listener, is_full).await? else { return Ok(None) };
-    let deflate_bytes_max = deflate_bytes_max(&upgraded);
-    let (client, framer, serializer, framing) = websocket(&upgraded, peer, listener)?;
-    let (stream, mut unread) = upgraded.stream.into_parts();
-    unread.extend_from_slice(&upgraded.read);
-    let link = SocketLink::new(stream, false, Protocol::WebSocket, peer, client);
-    Ok(Some(Opened {
-        link,
-        tls: None,
-        framer,
-        serializer,
-        framing,
-        unread,
-        peer_bytes_max: u32::MAX,
-        deflate_bytes_max,
-    }))
+    let Fresh { stream, received, peer, is_full } = fresh;
+    let upgraded = serve_http(Prefixed::new(&*stream, received), listener, is_full).await?;
+    upgraded.map(|upgraded| opened(upgraded, peer, listener, |_| (Arc::clone(&stream), None))).transpose()
 }
 
 async fn open_https(
@@ -271,25 +255,10 @@ async fn open_https(
     tls: TlsStream,
     listener: &Arc<ListenerContext>,
 ) -> Result<Option<Opened>, OpenError> {
-    let (peer, is_full) = (fresh.peer, fresh.is_full);
-    let stream = Rewound::new(tls, fresh.received);
-    let Some(upgraded) = serve_http(stream, listener, is_full).await? else { return Ok(None) };
-    let deflate_bytes_max = deflate_bytes_max(&upgraded);
-    let (client, framer, serializer, framing) = websocket(&upgraded, peer, listener)?;
-    let (tls, mut unread) = upgraded.stream.into_parts();
-    unread.extend_from_slice(&upgraded.read);
-    let link = SocketLink::new(fresh.stream, true, Protocol::WebSocket, peer, client);
-    let tls = Some(Box::new(tls));
-    Ok(Some(Opened {
-        link,
-        tls,
-        framer,
-        serializer,
-        framing,
-        unread,
-        peer_bytes_max: u32::MAX,
-        deflate_bytes_max,
-    }))
+    let Fresh { stream, received, peer, is_full } = fresh;
+    let upgraded = serve_http(Prefixed::new(tls, received), listener, is_full).await?;
+    let parts = |tls| (stream, Some(Box::new(tls)));
+    upgraded.map(|upgraded| opened(upgraded, peer, listener, parts)).transpose()
 }
 
 async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(
@@ -322,12 +291,13 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// What the handshake has agreed on, for the steady phase.
-fn websocket<S>(
-    upgraded: &Upgraded<S>,
+/// What the handshake has agreed on, for the steady phase; `parts` are socket and TLS.
+fn opened<S>(
+    upgraded: Upgraded<Prefixed<S>>,
     peer: PeerAddress,
     listener: &ListenerContext,
-) -> Result<(Option<IpAddr>, Framer, Serializer, Framing), OpenError> {
+    parts: impl FnOnce(S) -> (Arc<Stream>, Option<Box<TlsStream>>),
+) -> Result<Opened, OpenError> {
     let subprotocol = upgraded.subprotocol.unwrap_or(SUBPROTOCOLS[0]);
     let (serializer, is_batched) =
         Serializer::from_subprotocol(subprotocol).unwrap_or((Serializer::Json, false));
@@ -354,7 +324,21 @@ fn websocket<S>(
         (true, true) => Framing::WebSocketTextBatched,
         (false, true) => Framing::WebSocketBinaryBatched,
     };
-    Ok((forwarded_client(upgraded, peer, listener)?, framer, serializer, framing))
+    let client = forwarded_client(&upgraded, peer, listener)?;
+    let deflate_bytes_max = deflate_bytes_max(&upgraded);
+    let (stream, mut unread) = upgraded.stream.into_parts();
+    unread.extend_from_slice(&upgraded.read);
+    let (stream, tls) = parts(stream);
+    Ok(Opened {
+        link: Arc::new(SocketLink::new(stream, tls.is_some(), Protocol::WebSocket, peer, client)),
+        tls,
+        framer,
+        serializer,
+        framing,
+        unread,
+        peer_bytes_max: u32::MAX,
+        deflate_bytes_max,
+    })
 }
 
 /// Where compression was agreed, events of up to this size are compressed. (Not in batches, whose delimiters would have

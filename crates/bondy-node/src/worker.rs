@@ -46,8 +46,8 @@ impl WorkerShared {
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds what was counted off the worker, for one of its sessions.
-    pub(crate) fn add_stats(&self, stats: &Stats) {
+    /// Adds what the worker has counted since.
+    fn add_stats(&self, stats: &Stats) {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).add(stats);
     }
 }
@@ -56,7 +56,7 @@ impl WorkerShared {
 pub(crate) struct Worker {
     pub(crate) turn: Turn,
     pub(crate) node: Arc<Node>,
-    pub(crate) shared: Arc<WorkerShared>,
+    shared: Arc<WorkerShared>,
     timers: Timers,
     urgent: VecDeque<Arc<Session>>,
     events: VecDeque<Arc<Session>>,
@@ -165,6 +165,16 @@ impl Worker {
                 "a client broke the protocol and was sent ABORT"
             );
         }
+    }
+
+    /// Takes over what a turn off the workers has left to do, but for those that are congested, which it gives back.
+    pub(crate) fn adopt(&mut self, guest: Turn) -> Vec<Arc<Session>> {
+        self.turn.stats.add(&guest.stats);
+        self.turn.timers.extend(guest.timers);
+        self.turn.slow.extend(guest.slow);
+        self.turn.violations.extend(guest.violations);
+        self.end();
+        guest.congested
     }
 
     fn arm_timers(&mut self) {
@@ -299,9 +309,12 @@ impl Clock {
         }
     }
 
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
     pub(crate) fn now(&self) -> Now {
-        let elapsed = self.origin.elapsed();
-        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let elapsed_ns = u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Now { monotonic_ns: elapsed_ns, unix_us: self.origin_unix_us + elapsed_ns / 1000 }
     }
 

@@ -284,25 +284,23 @@ pub(crate) fn poll_writable<T>(
     }
 }
 
-impl AsyncRead for Stream {
+/// As the owner of the stream, or while it is shared.
+impl AsyncRead for &Stream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
+        let free = buffer.initialize_unfilled();
+        let count = std::task::ready!(poll_readable(&self, cx, || self.try_read(free)))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for &Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        poll_writable(&self, cx, || self.try_write(bytes))
     }
 
     fn poll_write_vectored(
@@ -310,10 +308,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        poll_writable(&self, cx, || self.try_write_vectored(slices))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,38 +1,30 @@
-//! A shared stream whose first bytes were already read.
+//! A stream whose first bytes were already read.
 
-use super::{Stream, poll_readable, poll_writable};
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A [`Stream`] and the bytes that detection took from it, which are read again first.
+/// A stream and the bytes that detection took from it, which are read again first.
 ///
 /// Made for the HTTP phase; afterwards [`Prefixed::into_parts`] gives the stream back for the steady one.
 #[derive(Debug)]
-pub struct Prefixed {
-    stream: Arc<Stream>,
+pub struct Prefixed<S> {
+    stream: S,
     received: Vec<u8>,
     taken: usize,
 }
 
-impl Prefixed {
+impl<S> Prefixed<S> {
     /// `received` is what was read from `stream` so far.
-    pub fn new(stream: Arc<Stream>, received: Vec<u8>) -> Prefixed {
+    pub fn new(stream: S, received: Vec<u8>) -> Prefixed<S> {
         Prefixed { stream, received, taken: 0 }
     }
 
     /// The stream, and the bytes that were not read again.
-    pub fn into_parts(mut self) -> (Arc<Stream>, Vec<u8>) {
+    pub fn into_parts(mut self) -> (S, Vec<u8>) {
         self.received.drain(..self.taken);
         (self.stream, self.received)
-    }
-
-    /// The stream below.
-    pub fn stream(&self) -> &Arc<Stream> {
-        &self.stream
     }
 
     fn read_received(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -47,7 +39,7 @@ impl Prefixed {
     }
 }
 
-impl AsyncRead for Prefixed {
+impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -58,35 +50,32 @@ impl AsyncRead for Prefixed {
             this.read_received(buffer);
             return Poll::Ready(Ok(()));
         }
-        let free = buffer.initialize_unfilled();
-        let count = std::task::ready!(poll_readable(&this.stream, cx, || this.stream.try_read(free)))?;
-        buffer.advance(count);
-        Poll::Ready(Ok(()))
+        Pin::new(&mut this.stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Prefixed {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        poll_writable(&self.stream, cx, || self.stream.try_write(bytes))
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        poll_writable(&self.stream, cx, || self.stream.try_write_vectored(slices))
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream.shutdown(Shutdown::Write))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

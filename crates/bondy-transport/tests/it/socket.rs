@@ -285,7 +285,7 @@ async fn receiving_takes_at_most_what_was_asked_for() {
 async fn bytes_read_by_detection_are_read_again() {
     let (server, mut client) = pair().await;
     client.write_all(b" / HTTP/1.1").await.unwrap();
-    let mut stream = Prefixed::new(Arc::new(server), b"GET".to_vec());
+    let mut stream = Prefixed::new(&server, b"GET".to_vec());
     let mut start = [0; 2];
     stream.read_exact(&mut start).await.unwrap();
     let mut rest = [0; 12];
@@ -302,7 +302,7 @@ async fn bytes_read_by_detection_are_read_again() {
 #[tokio::test]
 async fn what_was_not_read_again_comes_back() {
     let (server, _client) = pair().await;
-    let mut stream = Prefixed::new(Arc::new(server), b"abc".to_vec());
+    let mut stream = Prefixed::new(&server, b"abc".to_vec());
     stream.read_exact(&mut [0; 1]).await.unwrap();
     assert_eq!(stream.into_parts().1, b"bc");
 }
