@@ -29,9 +29,7 @@ use bondy_router::turn::Turn;
 use bondy_wamp::feature::Features;
 use bondy_wamp::framing::Framing;
 use bondy_wamp::id::RequestId;
-use bondy_wamp::message::{
-    self, Attributes, Call, CallOptions, Message, Publish, PublishOptions, Register, Subscribe,
-};
+use bondy_wamp::message::{self, Call, CallOptions, Message, Publish, PublishOptions, Register, Subscribe};
 use bondy_wamp::outbox::{Budget, Outbox, OutboxLimits};
 use bondy_wamp::payload::Payload;
 use bondy_wamp::serializer::Serializer;
@@ -178,14 +176,7 @@ impl Pair {
         let kwargs = kwargs(serializer);
         let call = Message::Call(Call {
             request: RequestId(1),
-            options: CallOptions {
-                receive_progress: false,
-                progress: false,
-                timeout_ms: 0,
-                disclose_me: false,
-                rkey: &[],
-                attributes: Attributes::none(serializer),
-            },
+            options: CallOptions::none(serializer),
             procedure: procedure.into(),
             payload: Payload { serializer, args: &[], kwargs: &kwargs },
         });
@@ -261,14 +252,7 @@ fn fan_out(serializer: Serializer, subscribers: usize, duration: Duration) {
     let kwargs = kwargs(serializer);
     let publish = Message::Publish(Publish {
         request: RequestId(1),
-        options: PublishOptions {
-            acknowledge: false,
-            exclude_me: true,
-            disclose_me: false,
-            retain: false,
-            receivers: None,
-            attributes: Attributes::none(serializer),
-        },
+        options: PublishOptions::none(serializer),
         topic: "com.example.topic".into(),
         payload: Payload { serializer, args: &[], kwargs: &kwargs },
     });

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bondy_wamp::id::{RegistrationId, RequestId};
-use bondy_wamp::message::{self, Attributes, Invocation, InvocationDetails, Message, MessageType};
+use bondy_wamp::message::{self, Invocation, InvocationDetails, Message, MessageType};
 use bondy_wamp::payload::Payload;
 use bondy_wamp::serializer::{Decoder, Encoder, Serializer, transcode};
 use bondy_wamp::value::Value;
@@ -94,15 +94,7 @@ fn invoke(serializer: Serializer, bytes: &[u8], out: &mut Vec<u8>) {
     let invocation = Invocation {
         request: RequestId(1234),
         registration: RegistrationId(77),
-        details: InvocationDetails {
-            receive_progress: false,
-            progress: false,
-            timeout_ms: 0,
-            procedure: None,
-            caller: None,
-            trustlevel: None,
-            attributes: Attributes::none(serializer),
-        },
+        details: InvocationDetails::none(serializer),
         payload: Payload { ..call.payload },
     };
     let head =

@@ -247,6 +247,20 @@ pub struct PublishOptions<'a> {
     pub attributes: Attributes<'a>,
 }
 
+impl PublishOptions<'_> {
+    /// No options: all at their defaults.
+    pub const fn none(serializer: Serializer) -> Self {
+        Self {
+            acknowledge: false,
+            exclude_me: true,
+            disclose_me: false,
+            retain: false,
+            receivers: None,
+            attributes: Attributes::none(serializer),
+        }
+    }
+}
+
 /// Restrictions on who receives an event. All lists that are there must agree; a list that is there may be empty.
 ///
 /// Specification: Advanced Profile, "Subscriber Black- and Whitelisting".
@@ -352,6 +366,20 @@ pub struct EventDetails<'a> {
     pub attributes: Attributes<'a>,
 }
 
+impl EventDetails<'_> {
+    /// No details.
+    pub const fn none(serializer: Serializer) -> Self {
+        Self {
+            topic: None,
+            publisher: None,
+            trustlevel: None,
+            retained: false,
+            dropped: 0,
+            attributes: Attributes::none(serializer),
+        }
+    }
+}
+
 /// Who a caller or publisher is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity<'a> {
@@ -391,6 +419,20 @@ pub struct CallOptions<'a> {
     pub rkey: &'a [u8],
     /// Passed on to INVOCATION.
     pub attributes: Attributes<'a>,
+}
+
+impl CallOptions<'_> {
+    /// No options: all at their defaults.
+    pub const fn none(serializer: Serializer) -> Self {
+        Self {
+            receive_progress: false,
+            progress: false,
+            timeout_ms: 0,
+            disclose_me: false,
+            rkey: &[],
+            attributes: Attributes::none(serializer),
+        }
+    }
 }
 
 /// How a call is canceled.
@@ -512,6 +554,21 @@ pub struct InvocationDetails<'a> {
     pub trustlevel: Option<u64>,
     /// Passed on from CALL.
     pub attributes: Attributes<'a>,
+}
+
+impl InvocationDetails<'_> {
+    /// No details.
+    pub const fn none(serializer: Serializer) -> Self {
+        Self {
+            receive_progress: false,
+            progress: false,
+            timeout_ms: 0,
+            procedure: None,
+            caller: None,
+            trustlevel: None,
+            attributes: Attributes::none(serializer),
+        }
+    }
 }
 
 /// `[INTERRUPT, INVOCATION.Request|id, Options|dict]`

@@ -4,7 +4,7 @@
 
 use super::LEVELS_MAX;
 use super::decoder::Token;
-use super::error::{ParseError, ParseErrorKind};
+use super::error::{ParseError, ParseErrorKind, no_text_key};
 use super::text;
 use crate::buffer::Buffer;
 
@@ -207,11 +207,6 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
             open = outer[depth];
         }
     }
-}
-
-#[cold]
-fn no_text_key(at: usize) -> ParseError {
-    ParseErrorKind::Malformed("a key must be text").at(at)
 }
 
 /// Skips what `skip` does not know by its first byte: the major type behind any tags, the state of a container

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::error::{ParseError, ParseErrorKind};
+use super::error::{ParseError, ParseErrorKind, no_text_key};
 use super::{LEVELS_MAX, Serializer, cbor, json, msgpack, text};
 use crate::buffer::Buffer;
 use crate::value::Value;
@@ -354,9 +354,7 @@ impl<'a> Decoder<'a> {
         let start = self.at;
         let token = self.key_token()?;
         match self.text_of(token, start) {
-            Err(error) if matches!(error.kind, ParseErrorKind::Expected(_)) => {
-                Err(ParseErrorKind::Malformed("a key must be text").at(start))
-            }
+            Err(error) if matches!(error.kind, ParseErrorKind::Expected(_)) => Err(no_text_key(start)),
             key => key.map(Some),
         }
     }
@@ -381,7 +379,7 @@ impl<'a> Decoder<'a> {
         let end = self.at;
         match token {
             Token::List(_) | Token::Dict(_) => {
-                return Err(ParseErrorKind::Malformed("a key must be text").at(start));
+                return Err(no_text_key(start));
             }
             _ if serializer != Serializer::Json => {}
             Token::Text(_) | Token::Escaped(_) => self.at = json::colon(self.bytes, end)?,

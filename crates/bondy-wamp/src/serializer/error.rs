@@ -81,6 +81,12 @@ impl ParseErrorKind {
     }
 }
 
+/// A dictionary has a key that its serializer does not allow.
+#[cold]
+pub(super) fn no_text_key(at: usize) -> ParseError {
+    ParseErrorKind::Malformed("a key must be text").at(at)
+}
+
 /// An item that cannot be re-encoded, because it is not one well-formed item of its serializer.
 ///
 /// Items that [`crate::message::parse`] has let through never are.

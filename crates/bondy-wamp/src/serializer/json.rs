@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::decoder::Token;
-use super::error::{ParseError, ParseErrorKind};
+use super::error::{ParseError, ParseErrorKind, no_text_key};
 use crate::buffer::Buffer;
 
 /// How a string begins whose rest is base64: the escape of U+0000.
@@ -111,7 +111,7 @@ fn skip_key(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
 pub(super) fn no_key(found: Option<&u8>, at: usize) -> ParseError {
     match found {
         None => ParseErrorKind::Truncated.at(at),
-        Some(_) => ParseErrorKind::Malformed("a key must be text").at(at),
+        Some(_) => no_text_key(at),
     }
 }
 
@@ -272,15 +272,9 @@ fn scan_fraction(bytes: &[u8], from: usize) -> Result<usize, ParseError> {
     Ok(at)
 }
 
-/// How many digits there are at the beginning.
-#[inline(always)]
-pub(super) fn digits(bytes: &[u8]) -> usize {
-    scan_digits(bytes, 0)
-}
-
 /// Where the digits end that begin at `at`. Byte by byte: numbers are short, and their ends are predicted well.
 #[inline(always)]
-fn scan_digits(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn scan_digits(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b'0'..=b'9') = bytes.get(at) {
         at += 1;
     }

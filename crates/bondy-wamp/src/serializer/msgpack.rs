@@ -2,7 +2,7 @@
 
 use super::LEVELS_MAX;
 use super::decoder::Token;
-use super::error::{ParseError, ParseErrorKind};
+use super::error::{ParseError, ParseErrorKind, no_text_key};
 use super::text;
 use crate::buffer::Buffer;
 
@@ -192,11 +192,6 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
             open = outer[depth];
         }
     }
-}
-
-#[cold]
-fn no_text_key(at: usize) -> ParseError {
-    ParseErrorKind::Malformed("a key must be text").at(at)
 }
 
 /// Skips a binary or an extension, or the head of a container, whose state then is the first thing returned.

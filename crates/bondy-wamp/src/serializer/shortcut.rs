@@ -57,7 +57,7 @@ impl Decoder<'_> {
 /// Digits up to a comma or the end of a list.
 #[inline(always)]
 fn json_unsigned(bytes: &[u8]) -> Option<(u64, usize)> {
-    let len = json::digits(bytes);
+    let len = json::scan_digits(bytes, 0);
     let leading_zero = len > 1 && bytes[0] == b'0';
     // 19 digits always fit.
     if len == 0 || len > 19 || leading_zero || !matches!(bytes.get(len), Some(b',' | b']')) {

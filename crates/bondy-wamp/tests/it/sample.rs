@@ -98,7 +98,7 @@ fn plain(serializer: Serializer) -> Vec<Message<'static>> {
         }),
         Message::Publish(Publish {
             request,
-            options: publish_options(serializer),
+            options: PublishOptions::none(serializer),
             topic: text("a.b"),
             payload: empty(),
         }),
@@ -110,12 +110,12 @@ fn plain(serializer: Serializer) -> Vec<Message<'static>> {
         Message::Event(Event {
             subscription: SubscriptionId(70_000),
             publication: PublicationId(ID_MAX),
-            details: event_details(serializer),
+            details: EventDetails::none(serializer),
             payload: empty(),
         }),
         Message::Call(Call {
             request,
-            options: call_options(serializer),
+            options: CallOptions::none(serializer),
             procedure: text("a.b"),
             payload: empty(),
         }),
@@ -128,57 +128,12 @@ fn plain(serializer: Serializer) -> Vec<Message<'static>> {
         Message::Invocation(Invocation {
             request,
             registration: RegistrationId(127),
-            details: invocation_details(serializer),
+            details: InvocationDetails::none(serializer),
             payload: empty(),
         }),
         Message::Interrupt(Interrupt { request, mode: CancelMode::Kill }),
         Message::Yield(Yield { request, progress: false, options: none(), payload: empty() }),
     ]
-}
-
-fn publish_options(serializer: Serializer) -> PublishOptions<'static> {
-    PublishOptions {
-        acknowledge: false,
-        exclude_me: true,
-        disclose_me: false,
-        retain: false,
-        receivers: None,
-        attributes: Attributes::none(serializer),
-    }
-}
-
-fn event_details(serializer: Serializer) -> EventDetails<'static> {
-    EventDetails {
-        topic: None,
-        publisher: None,
-        trustlevel: None,
-        retained: false,
-        dropped: 0,
-        attributes: Attributes::none(serializer),
-    }
-}
-
-fn call_options(serializer: Serializer) -> CallOptions<'static> {
-    CallOptions {
-        receive_progress: false,
-        progress: false,
-        timeout_ms: 0,
-        disclose_me: false,
-        rkey: &[],
-        attributes: Attributes::none(serializer),
-    }
-}
-
-fn invocation_details(serializer: Serializer) -> InvocationDetails<'static> {
-    InvocationDetails {
-        receive_progress: false,
-        progress: false,
-        timeout_ms: 0,
-        procedure: None,
-        caller: None,
-        trustlevel: None,
-        attributes: Attributes::none(serializer),
-    }
 }
 
 fn full(serializer: Serializer) -> Vec<Message<'static>> {

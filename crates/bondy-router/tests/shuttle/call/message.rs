@@ -58,9 +58,7 @@ fn call_with(realm: &Realm, session: &Arc<Session>, chunk: Chunk<'_>, args: &str
             receive_progress: true,
             progress: chunk.has_more,
             timeout_ms: if chunk.has_timeout { TIMEOUT_MS } else { 0 },
-            disclose_me: false,
-            rkey: &[],
-            attributes: Attributes::none(SERIALIZER),
+            ..CallOptions::none(SERIALIZER)
         },
         procedure: chunk.procedure.into(),
         payload: payload(args.as_bytes()),

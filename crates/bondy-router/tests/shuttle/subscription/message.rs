@@ -37,10 +37,8 @@ pub(crate) fn publish(
         options: PublishOptions {
             acknowledge: true,
             exclude_me: false,
-            disclose_me: false,
             retain,
-            receivers: None,
-            attributes: Attributes::none(SERIALIZER),
+            ..PublishOptions::none(SERIALIZER)
         },
         topic: TOPIC.into(),
         payload: Payload { serializer: SERIALIZER, args: args.as_bytes(), kwargs: &[] },

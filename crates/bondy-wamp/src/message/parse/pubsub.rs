@@ -18,14 +18,7 @@ impl<'a> Elements<'a> {
     }
 
     pub(super) fn publish_options(&mut self) -> Parsed<PublishOptions<'a>> {
-        let mut options = PublishOptions {
-            acknowledge: false,
-            exclude_me: true,
-            disclose_me: false,
-            retain: false,
-            receivers: None,
-            attributes: self.no_attributes(),
-        };
+        let mut options = PublishOptions::none(self.decoder.serializer());
         let mut receivers = Receivers::default();
         let mut entries = self.entries("Options")?;
         while let Some(key) = entries.next()? {
@@ -107,14 +100,7 @@ impl<'a> Elements<'a> {
     }
 
     pub(super) fn event_details(&mut self) -> Parsed<EventDetails<'a>> {
-        let mut details = EventDetails {
-            topic: None,
-            publisher: None,
-            trustlevel: None,
-            retained: false,
-            dropped: 0,
-            attributes: self.no_attributes(),
-        };
+        let mut details = EventDetails::none(self.decoder.serializer());
         let mut publisher = PartialIdentity::default();
         let mut entries = self.entries("Details")?;
         while let Some(key) = entries.next()? {

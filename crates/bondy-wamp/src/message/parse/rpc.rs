@@ -17,14 +17,7 @@ impl<'a> Elements<'a> {
     }
 
     pub(super) fn call_options(&mut self) -> Parsed<CallOptions<'a>> {
-        let mut options = CallOptions {
-            receive_progress: false,
-            progress: false,
-            timeout_ms: 0,
-            disclose_me: false,
-            rkey: &[],
-            attributes: self.no_attributes(),
-        };
+        let mut options = CallOptions::none(self.decoder.serializer());
         let mut entries = self.entries("Options")?;
         while let Some(key) = entries.next()? {
             match &*key {
@@ -130,15 +123,7 @@ impl<'a> Elements<'a> {
     }
 
     pub(super) fn invocation_details(&mut self) -> Parsed<InvocationDetails<'a>> {
-        let mut details = InvocationDetails {
-            receive_progress: false,
-            progress: false,
-            timeout_ms: 0,
-            procedure: None,
-            caller: None,
-            trustlevel: None,
-            attributes: self.no_attributes(),
-        };
+        let mut details = InvocationDetails::none(self.decoder.serializer());
         let mut caller = PartialIdentity::default();
         let mut entries = self.entries("Details")?;
         while let Some(key) = entries.next()? {
