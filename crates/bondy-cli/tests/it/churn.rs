@@ -4,8 +4,8 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::peer::Dial;
-use crate::process::{Bondy, REALM, wait_for};
+use crate::peer::{Dial, wait_for};
+use crate::process::{Bondy, REALM};
 
 const CONNECTIONS: usize = 10_000;
 

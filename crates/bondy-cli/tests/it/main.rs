@@ -6,6 +6,8 @@
 mod authority;
 mod churn;
 mod fan_out;
+#[path = "../../../bondy-transport/tests/it/folder.rs"]
+mod folder;
 mod half_open;
 #[path = "../../../bondy-node/tests/it/openmetrics.rs"]
 mod openmetrics;
@@ -15,29 +17,10 @@ mod process;
 mod signals;
 mod slow;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-/// A folder of its own for each test, gone at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("bondy-cli-{}-{test}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Folder(path)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.0.join(name), text).expect("a temporary file");
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use folder::Folder;
 
 fn bondy(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bondy"));
@@ -53,7 +36,7 @@ const FINE: &str = "listeners: {a: {bind: '127.0.0.1:0', serve: [websocket]}}\n"
 
 #[test]
 fn a_fine_configuration_is_said_to_be_so() {
-    let folder = Folder::new("fine");
+    let folder = Folder::new();
     folder.write("bondy.yaml", FINE);
     for arguments in [&["config", "check"][..], &["config", "check", "bondy.yaml"]] {
         let output = bondy(&folder.0, arguments, &[]);
@@ -66,7 +49,7 @@ fn a_fine_configuration_is_said_to_be_so() {
 
 #[test]
 fn every_problem_of_a_configuration_is_on_standard_error_and_the_exit_code_is_2() {
-    let folder = Folder::new("problems");
+    let folder = Folder::new();
     folder.write("b.yaml", &format!("{FINE}node: {{nam: x}}\n"));
     let expected = "\
 error: b.yaml:2:8: node.nam: unknown key
@@ -88,7 +71,7 @@ error: --set workers: workers: expected a whole number from 0 to 1024, found the
 
 #[test]
 fn start_without_a_file_names_both_ways_out() {
-    let folder = Folder::new("nothing");
+    let folder = Folder::new();
     let output = bondy(&folder.0, &["start"], &[]);
     assert_eq!(output.status.code(), Some(2));
     let expected = "error: no configuration: there is no `bondy.yaml` here\n  \
@@ -98,7 +81,7 @@ fn start_without_a_file_names_both_ways_out() {
 
 #[test]
 fn the_flags_for_the_log_are_keys_too() {
-    let folder = Folder::new("log");
+    let folder = Folder::new();
     let output = bondy(&folder.0, &["start", "--dev", "--log-level", "loud", "--log-format", "xml"], &[]);
     assert_eq!(output.status.code(), Some(2));
     let expected = "\
@@ -111,7 +94,7 @@ error: --log-level: log.level: expected `off`, `error`, `warn`, `info`, `debug` 
 
 #[test]
 fn wrong_usage_has_exit_code_2_and_help_has_examples() {
-    let folder = Folder::new("usage");
+    let folder = Folder::new();
     for arguments in
         [&["strat"][..], &["start", "--set", "novalue"], &["start", "--port", "1"], &[], &["config"]]
     {
@@ -130,7 +113,7 @@ fn wrong_usage_has_exit_code_2_and_help_has_examples() {
 
 #[test]
 fn the_effective_configuration_reads_back_and_can_say_where_from() {
-    let folder = Folder::new("show");
+    let folder = Folder::new();
     let shown =
         bondy(&folder.0, &["config", "show", "--dev", "--set", "listeners.public.bind=127.0.0.1:0"], &[]);
     assert_eq!(shown.status.code(), Some(0));
@@ -144,7 +127,7 @@ fn the_effective_configuration_reads_back_and_can_say_where_from() {
 
 #[test]
 fn the_schema_is_json() {
-    let folder = Folder::new("schema");
+    let folder = Folder::new();
     let output = bondy(&folder.0, &["config", "schema"], &[]);
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(schema["title"], "Bondy configuration");
@@ -152,7 +135,7 @@ fn the_schema_is_json() {
 
 #[test]
 fn a_certificate_that_is_none_is_a_mistake_of_the_configuration() {
-    let folder = Folder::new("certificate");
+    let folder = Folder::new();
     folder.write("cert.pem", "no certificate");
     let text =
         "listeners: {a: {bind: '127.0.0.1:0', serve: [websocket], tls: {cert: cert.pem, key: cert.pem}}}";

@@ -1,17 +1,16 @@
 //! The binary as a process that runs: its log, its signals, its end, and what the system says of it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::folder::Folder;
 use crate::openmetrics::Metrics;
-use crate::peer::wire::read_head;
+use crate::peer::http::{metrics, wait_for_metric};
 use crate::peer::{DEADLINE, Dial};
 
 /// The realm of these tests.
@@ -24,7 +23,7 @@ pub(crate) struct Bondy {
     child: Child,
     log: Arc<Log>,
     bound: BTreeMap<String, String>,
-    pub(crate) folder: TestFolder,
+    pub(crate) folder: Folder,
 }
 
 /// The lines of standard error: JSON where they are, text where not.
@@ -38,11 +37,11 @@ impl Bondy {
     /// Starts with this configuration, to which an open realm is added, and waits until the node is ready.
     #[track_caller]
     pub(crate) fn start(yaml: &str) -> Self {
-        Self::start_in(TestFolder::new(), yaml)
+        Self::start_in(Folder::new(), yaml)
     }
 
     #[track_caller]
-    pub(crate) fn start_in(folder: TestFolder, yaml: &str) -> Self {
+    pub(crate) fn start_in(folder: Folder, yaml: &str) -> Self {
         let mut bondy = Self::spawn(folder, yaml);
         let line = bondy.wait_for_line("readiness", |line| message(line).starts_with("ready "));
         let addresses = message(&line).split(' ').skip(1).filter_map(|item| item.split_once('='));
@@ -52,8 +51,8 @@ impl Bondy {
 
     /// Starts, and waits for nothing.
     #[track_caller]
-    pub(crate) fn spawn(folder: TestFolder, yaml: &str) -> Self {
-        folder.write("bondy.yaml", &format!("{yaml}\n{REALMS}"));
+    pub(crate) fn spawn(folder: Folder, yaml: &str) -> Self {
+        configure(&folder, yaml);
         let mut child = Command::new(env!("CARGO_BIN_EXE_bondy"))
             .args(["start", "--config", "bondy.yaml"])
             .current_dir(&folder.0)
@@ -134,18 +133,12 @@ impl Bondy {
     /// The metrics at this moment, from the listener `admin`.
     #[track_caller]
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut stream = self.rawsocket("admin").try_connect().expect("a connection");
-        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).expect("a request");
-        read_head(&mut stream).expect("an answer");
-        let mut body = String::new();
-        stream.read_to_string(&mut body).expect("metrics");
-        Metrics::parse(&body).unwrap_or_else(|error| panic!("{error}\n{body}"))
+        metrics(&self.address("admin"))
     }
 
     #[track_caller]
-    pub(crate) fn wait_for_metric(&self, name: &str, is_reached: impl Fn(f64) -> bool) {
-        wait_for(name, || is_reached(self.metrics().value(name)));
+    pub(crate) fn wait_for_metric(&self, name: &str, value: f64) {
+        wait_for_metric(&self.address("admin"), name, value);
     }
 
     /// Open file descriptors of the process.
@@ -168,40 +161,12 @@ impl Drop for Bondy {
     }
 }
 
+/// Writes a configuration, to which an open realm is added, where the node of this folder reads it.
+pub(crate) fn configure(folder: &Folder, yaml: &str) {
+    folder.write("bondy.yaml", &format!("{yaml}\n{REALMS}"));
+}
+
 /// The text of a log line.
 pub(crate) fn message(line: &Value) -> &str {
     line["message"].as_str().or_else(|| line.as_str()).unwrap_or_default()
-}
-
-/// Waits until the condition holds, and fails the test where it does not before the deadline.
-#[track_caller]
-pub(crate) fn wait_for(what: &str, mut is_reached: impl FnMut() -> bool) {
-    let until = Instant::now() + DEADLINE;
-    while !is_reached() {
-        assert!(Instant::now() < until, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// A folder of its own, gone with its owner.
-pub(crate) struct TestFolder(pub(crate) PathBuf);
-
-impl TestFolder {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("bondy-process-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.0.join(name), text).expect("a temporary file");
-    }
-}
-
-impl Drop for TestFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::authority::Authority;
-use crate::peer::{Dial, ERROR, INVOCATION};
-use crate::process::{Bondy, REALM, TestFolder, message, wait_for};
+use crate::folder::Folder;
+use crate::peer::{Dial, ERROR, INVOCATION, wait_for};
+use crate::process::{Bondy, REALM, configure, message};
 
 /// Long before a drain with a long timeout would have ended.
 const SOON: Duration = Duration::from_secs(10);
@@ -116,8 +117,8 @@ listeners:
 
 #[test]
 fn sighup_reloads_certificates_and_log_level_and_no_session_notices() {
-    let (authority, folder) = (Authority::new(), TestFolder::new());
-    let files = (folder.0.join("cert.pem"), folder.0.join("key.pem"));
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let files = (folder.path("cert.pem"), folder.path("key.pem"));
     let first = authority.issue(&files.0, &files.1);
     let bondy = Bondy::start_in(folder, &with_tls("info"));
     let dial = bondy.rawsocket("tls").tls(&authority.client());
@@ -127,7 +128,7 @@ fn sighup_reloads_certificates_and_log_level_and_no_session_notices() {
 
     let second = authority.issue(&files.0, &files.1);
     assert_ne!(first, second);
-    rewrite(&bondy, &with_tls("debug"));
+    configure(&bondy.folder, &with_tls("debug"));
     bondy.signal("HUP");
     bondy.wait_for_line("the level", |line| message(line) == "log level reloaded");
     bondy.wait_for_line("the certificates", |line| message(line) == "certificates reloaded");
@@ -140,7 +141,7 @@ fn sighup_reloads_certificates_and_log_level_and_no_session_notices() {
 
     // What cannot be used is said, and nothing changes.
     std::fs::write(&files.0, "no certificate").expect("a file");
-    rewrite(&bondy, "log: {level: loud}");
+    configure(&bondy.folder, "log: {level: loud}");
     bondy.signal("HUP");
     bondy.wait_for_line("the refusal", |line| {
         line["level"] == "ERROR" && message(line).contains("certificates kept as they were")
@@ -150,17 +151,12 @@ fn sighup_reloads_certificates_and_log_level_and_no_session_notices() {
     peer.register("com.example.still_here_too");
 }
 
-fn rewrite(bondy: &Bondy, yaml: &str) {
-    let realms = "realms: [{uri: realm1, authmethods: [anonymous], security_enabled: false}]\n";
-    bondy.folder.write("bondy.yaml", &format!("{yaml}\n{realms}"));
-}
-
 #[test]
 fn an_address_in_use_is_a_failure_that_names_the_listener() {
     let first = Bondy::start(TWO_LISTENERS);
     let address = first.address("tcp");
     let yaml = format!("listeners: {{mine: {{bind: '{address}', serve: [rawsocket]}}}}");
-    let mut second = Bondy::spawn(TestFolder::new(), &yaml);
+    let mut second = Bondy::spawn(Folder::new(), &yaml);
     assert_eq!(second.wait_for_exit(SOON).code(), Some(1));
     let line = second.wait_for_line("the error", |line| line.to_string().contains("error:")).to_string();
     assert!(line.contains("listener `mine`") && line.contains(&address), "{line}");
@@ -171,14 +167,14 @@ fn an_address_in_use_is_a_failure_that_names_the_listener() {
 #[test]
 fn a_unix_socket_that_was_left_behind_is_taken_over_and_one_in_use_is_not() {
     let yaml = "listeners: {local: {bind: 'unix:./bondy.sock', serve: [rawsocket]}}";
-    let folder = TestFolder::new();
-    let path = folder.0.join("bondy.sock");
+    let folder = Folder::new();
+    let path = folder.path("bondy.sock");
     // As a process that was killed leaves it.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
     let bondy = Bondy::start_in(folder, yaml);
     let dial = Dial::rawsocket(&format!("unix:{}", path.display()));
     dial.join(REALM);
-    let other = TestFolder::new();
+    let other = Folder::new();
     let yaml = format!("listeners: {{local: {{bind: 'unix:{}', serve: [rawsocket]}}}}", path.display());
     let mut second = Bondy::spawn(other, &yaml);
     assert_eq!(second.wait_for_exit(SOON).code(), Some(1));
@@ -188,7 +184,7 @@ fn a_unix_socket_that_was_left_behind_is_taken_over_and_one_in_use_is_not() {
 
 #[test]
 fn certificates_that_cannot_be_used_are_a_mistake_of_the_configuration() {
-    let folder = TestFolder::new();
+    let folder = Folder::new();
     folder.write("cert.pem", "no certificate");
     folder.write("key.pem", "no key");
     let mut bondy = Bondy::spawn(folder, &with_tls("info"));

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::node::{REALM, Setup, http};
+use crate::node::{REALM, Setup};
 use crate::openmetrics::Metrics;
 use crate::peer::Dial;
+use crate::peer::http::{ask, http, metrics};
 use crate::peer::wire::read_head;
 
 #[test]
@@ -94,12 +95,12 @@ fn metrics_are_openmetrics_and_follow_what_happens() {
         ("bondy_calls_pending", 0.0),
     ];
     for (name, value) in expected {
-        node.wait_for_metric(name, |now| now == value);
+        node.wait_for_metric(name, value);
     }
     drop((first, second));
-    node.wait_for_metric("bondy_sessions", |sessions| sessions == 0.0);
+    node.wait_for_metric("bondy_sessions", 0.0);
     // Nothing happens any more, and still the last leave is counted.
-    node.wait_for_metric("bondy_sessions_left_total", |left| left == 2.0);
+    node.wait_for_metric("bondy_sessions_left_total", 2.0);
     let metrics = node.metrics();
     assert_eq!((metrics.value("bondy_registrations"), metrics.value("bondy_subscriptions")), (0.0, 0.0));
     assert!(metrics.value("bondy_uptime_seconds") > 0.0);
@@ -117,8 +118,7 @@ fn ready_says_503_while_the_node_drains_and_the_administration_stays() {
     assert_eq!(messages.last().expect("GOODBYE")[2], "wamp.close.system_shutdown");
     assert_eq!(http(&admin, "GET", "/ready").status, 503);
     assert_eq!(http(&admin, "GET", "/ping").status, 204);
-    let metrics = Metrics::parse(&http(&admin, "GET", "/metrics").body).expect("OpenMetrics");
-    assert_eq!(metrics.value("bondy_sessions"), 0.0);
+    assert_eq!(metrics(&admin).value("bondy_sessions"), 0.0);
     assert!(Dial::rawsocket(&tcp).try_connect().is_err(), "clients are not accepted any more");
     assert_eq!(drain.join().expect("a drain"), 1, "the idle one is cut off");
     assert!(Dial::rawsocket(&admin).try_connect().is_err(), "the node is gone");
@@ -130,10 +130,9 @@ fn a_drain_waits_for_no_connection_without_session() {
     let node = Setup::new().listener("all", "serve: [rawsocket, websocket, http]").start();
     let nothing = node.rawsocket("all").try_connect().expect("a connection");
     let handshaken = (node.rawsocket("all").open(), node.websocket("all").open());
-    let mut served = node.rawsocket("all").try_connect().expect("a connection");
-    served.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
+    let mut served = ask(&node.rawsocket("all"), "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(read_head(&mut served).expect("an answer").starts_with("HTTP/1.1 404 "));
-    node.wait_for_metric("bondy_connections", |connections| connections == 5.0);
+    node.wait_for_metric("bondy_connections", 5.0);
     // Far below the deadlines of the handshake and of HELLO, far above what it takes.
     assert_eq!(node.handle.drain(Duration::from_secs(5)), 0, "nobody has to be cut off");
     drop((nothing, handshaken, served));

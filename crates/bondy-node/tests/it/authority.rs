@@ -1,14 +1,15 @@
 //! A certificate authority for one test.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+
+use crate::folder::Folder;
 
 /// An authority; what it issues goes into files.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -38,8 +39,7 @@ impl Authority {
 
     fn client_builder(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
-        let own = CertificateDer::from_pem_slice(self.0.pem().as_bytes()).expect("the authority");
-        roots.add(own).expect("an authority that can be believed");
+        roots.add(self.0.der().clone()).expect("an authority that can be believed");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -49,39 +49,35 @@ impl Authority {
 }
 
 /// An authority, a certificate of it for `localhost`, and the folder of both files, gone with their owner.
-#[allow(dead_code, reason = "the tests of the binary, which use this file too, keep their own folders")]
+#[allow(dead_code, reason = "the tests of the binary, which use this file too, issue their own certificates")]
 pub(crate) struct Tls {
     authority: Authority,
-    folder: PathBuf,
+    folder: Folder,
 }
 
-#[allow(dead_code, reason = "the tests of the binary, which use this file too, keep their own folders")]
+#[allow(dead_code, reason = "the tests of the binary, which use this file too, issue their own certificates")]
 impl Tls {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("bondy-tls-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
-        let tls = Self { authority: Authority::new(), folder };
+        let tls = Self { authority: Authority::new(), folder: Folder::new() };
         tls.issue();
         tls
     }
 
     /// Writes another certificate in place of the present one; gives it.
     pub(crate) fn issue(&self) -> Vec<u8> {
-        self.authority.issue(&self.folder.join("cert.pem"), &self.folder.join("key.pem"))
+        self.authority.issue(&self.folder.path("cert.pem"), &self.folder.path("key.pem"))
     }
 
     /// The key of a listener that uses it.
     pub(crate) fn keys(&self) -> String {
-        let folder = self.folder.display();
+        let folder = self.folder.0.display();
         format!("tls: {{cert: '{folder}/cert.pem', key: '{folder}/key.pem'}}")
     }
 
     /// The same, and clients must show a certificate of the authority.
     pub(crate) fn keys_with_client_ca(&self) -> String {
-        let folder = self.folder.display();
-        std::fs::write(self.folder.join("ca.pem"), self.authority.0.pem()).expect("a file for the authority");
+        let folder = self.folder.0.display();
+        self.folder.write("ca.pem", &self.authority.0.pem());
         format!("tls: {{cert: '{folder}/cert.pem', key: '{folder}/key.pem', client_ca: '{folder}/ca.pem'}}")
     }
 
@@ -96,17 +92,11 @@ impl Tls {
 
     /// A client that believes this authority and shows a certificate of another.
     pub(crate) fn client_with_certificate_of(&self, issuer: &Tls) -> Arc<ClientConfig> {
-        let (certificate_file, key_file) = (self.folder.join("client.pem"), self.folder.join("client.key"));
+        let (certificate_file, key_file) = (self.folder.path("client.pem"), self.folder.path("client.key"));
         issuer.authority.issue(&certificate_file, &key_file);
         let certificate = CertificateDer::from_pem_file(certificate_file).expect("a certificate");
         let key = PrivateKeyDer::from_pem_file(key_file).expect("a key");
         let builder = self.authority.client_builder();
         Arc::new(builder.with_client_auth_cert(vec![certificate], key).expect("a client"))
-    }
-}
-
-impl Drop for Tls {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bondy_wamp::serializer::Serializer;
 use serde_json::json;
 
-use crate::node::{REALM, Setup, TestNode, wait_for};
+use crate::node::{REALM, Setup, TestNode};
 use crate::peer::{Dial, INTERRUPT, INVOCATION, Peer, REGISTERED, Received};
 
 /// Where the callee's process is to register, if this process is it.
@@ -37,16 +37,11 @@ fn spawn_callee(address: &str) -> Child {
         .expect("a process of this binary")
 }
 
-#[track_caller]
-fn wait_for_registrations(node: &TestNode, count: f64) {
-    node.wait_for_metric("bondy_registrations", |registrations| registrations == count);
-}
-
 /// Calls, and waits until the callee has the invocation.
 #[track_caller]
 fn call_and_wait(node: &TestNode, caller: &mut Peer) -> u64 {
     let request = caller.begin_call(PROCEDURE, &json!([]));
-    node.wait_for_metric("bondy_invocations_pending", |pending| pending == 1.0);
+    node.wait_for_metric("bondy_invocations_pending", 1.0);
     request
 }
 
@@ -55,7 +50,7 @@ fn a_killed_callee_process_ends_its_calls_at_once_and_frees_its_procedure() {
     let node = Setup::new().listener("tcp", "serve: [rawsocket]").start();
     let mut caller = node.rawsocket("tcp").join(REALM);
     let mut child = spawn_callee(&node.address("tcp"));
-    wait_for_registrations(&node, 1.0);
+    node.wait_for_metric("bondy_registrations", 1.0);
     let request = call_and_wait(&node, &mut caller);
     let killed = Instant::now();
     // SIGKILL: the process says nothing more.
@@ -65,7 +60,7 @@ fn a_killed_callee_process_ends_its_calls_at_once_and_frees_its_procedure() {
     // Far below any timeout that could have ended the call instead.
     assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
     caller.register(PROCEDURE);
-    node.wait_for_metric("bondy_sessions", |sessions| sessions == 1.0);
+    node.wait_for_metric("bondy_sessions", 1.0);
 }
 
 type Departure = fn(Peer);
@@ -102,14 +97,14 @@ fn a_callee_that_goes_in_any_way_ends_its_calls_and_frees_its_procedure() {
         let request = call_and_wait(&node, &mut caller);
         depart(callee);
         assert_eq!(caller.end_call(request), Err("wamp.error.canceled".to_owned()), "{name}");
-        wait_for_registrations(&node, 0.0);
+        node.wait_for_metric("bondy_registrations", 0.0);
         assert_eq!(
             caller.call(PROCEDURE, &json!([])),
             Err("wamp.error.no_such_procedure".to_owned()),
             "{name}"
         );
     }
-    node.wait_for_metric("bondy_sessions", |sessions| sessions == 1.0);
+    node.wait_for_metric("bondy_sessions", 1.0);
 }
 
 #[test]
@@ -144,7 +139,7 @@ fn a_peer_that_answers_no_pings_is_gone_within_interval_and_timeout() {
         let request = caller.begin_call(PROCEDURE, &json!([]));
         // It reads and says nothing, as a half-open connection would.
         assert_eq!(caller.end_call(request), Err("wamp.error.canceled".to_owned()));
-        wait_for_registrations(&node, 0.0);
+        node.wait_for_metric("bondy_registrations", 0.0);
         drop(silent);
     }
 }
@@ -158,13 +153,7 @@ fn a_peer_that_answers_pings_stays() {
         std::thread::spawn(move || {
             for _ in 0..3 {
                 let Received::Ping(payload) = peer.wire.receive() else { panic!("a ping was expected") };
-                peer.wire.dial.answers_pings = true;
-                let pong = bondy_transport::websocket::frame::Opcode::Pong;
-                match peer.wire.dial.protocol {
-                    crate::peer::wire::Protocol::WebSocket => peer.wire.send_frame(pong, &payload),
-                    crate::peer::wire::Protocol::RawSocket => peer.wire.send_bytes(&[2, 0, 0, 0]),
-                }
-                peer.wire.dial.answers_pings = false;
+                peer.wire.send_pong(&payload);
             }
             peer.register(&format!("com.example.{}", peer.session));
         })
@@ -192,8 +181,7 @@ fn a_ping_between_messages_does_not_break_their_order() {
         for request in 1..=50 {
             // The names are its own: the peer before may still be leaving.
             let procedure = format!("a.s{}.p{request}", peer.session);
-            let message = crate::peer::encode(Serializer::Json, &json!([64, request, {}, procedure]));
-            peer.wire.send(&message);
+            peer.send(&json!([64, request, {}, procedure]));
             peer.wire.send_ping(&[request]);
         }
         let (mut registered, mut pongs) = (0, 0);
@@ -228,5 +216,5 @@ fn a_session_that_is_killed_is_free_at_once_and_closed() {
         let (messages, _) = victim.until_end();
         assert_eq!(messages.last().expect("GOODBYE")[2], "wamp.close.killed");
     }
-    wait_for("the connections to end", || node.metrics().value("bondy_sessions") == 1.0);
+    node.wait_for_metric("bondy_sessions", 1.0);
 }

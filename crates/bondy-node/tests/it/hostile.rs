@@ -53,9 +53,9 @@ impl Scene {
     #[track_caller]
     pub(crate) fn conclude(mut self) {
         self.witness.check();
-        self.node.wait_for_metric("bondy_sessions", |sessions| sessions == 1.0);
+        self.node.wait_for_metric("bondy_sessions", 1.0);
         // The witness, and the request that asks.
-        self.node.wait_for_metric("bondy_connections", |connections| connections == 2.0);
+        self.node.wait_for_metric("bondy_connections", 2.0);
         self.witness.check();
     }
 }

@@ -7,8 +7,9 @@ use bondy_wamp::serializer::Serializer;
 use serde_json::json;
 
 use crate::authority::Tls;
-use crate::node::{REALM, Setup, http, wait_for};
-use crate::peer::{self, Dial, until_end};
+use crate::node::{REALM, Setup};
+use crate::peer::http::http;
+use crate::peer::{self, Dial, until_end, wait_for};
 
 #[test]
 fn a_full_listener_refuses_rawsocket_with_code_4_and_http_with_503() {
@@ -87,7 +88,7 @@ fn a_handshake_that_does_not_come_in_time_ends_the_connection() {
     is_ended(&node.rawsocket("proxied"), b"PROXY TCP4 203.0.");
     is_ended(&node.rawsocket("tls"), b"");
     is_ended(&node.rawsocket("tls"), b"\x16\x03\x01\x02\x00");
-    node.wait_for_metric("bondy_connections", |connections| connections == 1.0);
+    node.wait_for_metric("bondy_connections", 1.0);
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn a_hello_that_does_not_come_in_time_ends_the_connection() {
         wire.send_bytes(&frame[..frame.len() - 1]);
         until_end(&mut wire);
     }
-    node.wait_for_metric("bondy_connections", |connections| connections == 1.0);
+    node.wait_for_metric("bondy_connections", 1.0);
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_hello_without_end_is_refused_before_it_fills_the_memory() {
     // The peer may find the connection reset before it has read the reason.
     assert!(messages.iter().all(|message| message[2] == "wamp.error.protocol_violation"), "{messages:?}");
     drop(wire);
-    node.wait_for_metric("bondy_connections", |connections| connections == 1.0);
+    node.wait_for_metric("bondy_connections", 1.0);
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_hello_without_end_is_refused_over_websocket_as_well() {
     let (messages, _) = until_end(&mut wire);
     assert!(messages.iter().all(|message| message[2] == "wamp.error.protocol_violation"), "{messages:?}");
     drop(wire);
-    node.wait_for_metric("bondy_connections", |connections| connections == 1.0);
+    node.wait_for_metric("bondy_connections", 1.0);
 }
 
 #[test]
@@ -147,13 +148,13 @@ fn a_realm_with_all_its_sessions_lets_nobody_else_in() {
     for dial in [node.rawsocket("all"), node.websocket("all")] {
         let first = dial.join("small");
         let mut wire = dial.open();
-        wire.send(&peer::encode(Serializer::Json, &peer::hello("small")));
+        wire.send_value(&peer::hello("small"));
         let (messages, _) = until_end(&mut wire);
         assert_eq!(messages.len(), 1);
         assert_eq!(messages[0][2], "bondy.error.limit_exceeded");
         dial.join("other");
         drop(first);
-        node.wait_for_metric("bondy_sessions", |sessions| sessions == 0.0);
+        node.wait_for_metric("bondy_sessions", 0.0);
     }
 }
 

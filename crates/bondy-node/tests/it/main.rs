@@ -7,6 +7,8 @@ mod admin;
 mod authority;
 mod config;
 mod faults;
+#[path = "../../../bondy-transport/tests/it/folder.rs"]
+mod folder;
 mod hostile;
 mod limits;
 mod node;

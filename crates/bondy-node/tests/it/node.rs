@@ -1,16 +1,14 @@
 //! A node to be tested, and what can be seen of it from outside: addresses, HTTP answers, metrics.
 
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use bondy_node::NodeHandle;
 use bondy_node::config::{Config, Request, Surroundings, load_from};
 
+use crate::folder::Folder;
 use crate::openmetrics::Metrics;
-use crate::peer::wire::read_head;
-use crate::peer::{DEADLINE, Dial, Peer};
+use crate::peer::http::{metrics, wait_for_metric};
+use crate::peer::{Dial, Peer};
 
 /// The realm that is there unless a test asks for others.
 pub(crate) const REALM: &str = "realm1";
@@ -105,25 +103,12 @@ impl TestNode {
     /// The metrics at this moment.
     #[track_caller]
     pub(crate) fn metrics(&self) -> Metrics {
-        let answer = http(&self.address("admin"), "GET", "/metrics");
-        assert_eq!(answer.status, 200);
-        Metrics::parse(&answer.body).unwrap_or_else(|error| panic!("{error}\n{}", answer.body))
+        metrics(&self.address("admin"))
     }
 
-    /// Waits until a metric satisfies the condition.
     #[track_caller]
-    pub(crate) fn wait_for_metric(&self, name: &str, is_reached: impl Fn(f64) -> bool) {
-        wait_for(name, || is_reached(self.metrics().value(name)));
-    }
-}
-
-/// Waits until the condition holds, and fails the test where it does not before the deadline.
-#[track_caller]
-pub(crate) fn wait_for(what: &str, mut is_reached: impl FnMut() -> bool) {
-    let until = Instant::now() + DEADLINE;
-    while !is_reached() {
-        assert!(Instant::now() < until, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
+    pub(crate) fn wait_for_metric(&self, name: &str, value: f64) {
+        wait_for_metric(&self.address("admin"), name, value);
     }
 }
 
@@ -143,54 +128,5 @@ impl Witness {
         let request = self.0.begin_call("com.example.witness", &serde_json::json!(["alive"]));
         self.0.echo();
         assert_eq!(self.0.end_call(request), Ok(serde_json::json!(["alive"])));
-    }
-}
-
-/// An HTTP answer.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-/// One request over one connection.
-#[track_caller]
-pub(crate) fn http(address: &str, method: &str, path: &str) -> Answer {
-    let mut stream = Dial::rawsocket(address).try_connect().expect("a connection");
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("a request");
-    read_answer(&mut stream)
-}
-
-/// Reads an answer whose connection ends with it.
-#[track_caller]
-pub(crate) fn read_answer(stream: &mut impl Read) -> Answer {
-    let head = read_head(stream).expect("the head of an answer");
-    let mut body = String::new();
-    stream.read_to_string(&mut body).expect("the body of an answer");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    Answer { status, head, body }
-}
-
-/// A folder of its own, gone with its owner.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("bondy-node-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

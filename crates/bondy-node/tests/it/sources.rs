@@ -1,6 +1,5 @@
 //! Who may join from where, and by which method.
 
-use bondy_wamp::serializer::Serializer;
 use serde_json::{Value, json};
 
 use crate::node::Setup;
@@ -31,7 +30,7 @@ const REALMS: &str = "
 #[track_caller]
 fn try_join(dial: &Dial, hello: &Value) -> Result<Peer, String> {
     let mut wire = dial.open();
-    wire.send(&peer::encode(Serializer::Json, hello));
+    wire.send_value(hello);
     Peer::welcomed(wire).map_err(|message| message[2].as_str().unwrap_or_default().to_owned())
 }
 
@@ -75,7 +74,7 @@ fn a_refused_client_is_told_by_abort_and_closed() {
     let node = Setup::new().realms(REALMS).listener("all", "serve: [rawsocket, websocket]").start();
     for dial in [node.rawsocket("all"), node.websocket("all")] {
         let mut wire = dial.open();
-        wire.send(&peer::encode(Serializer::Json, &peer::hello("v6")));
+        wire.send_value(&peer::hello("v6"));
         let (messages, code) = until_end(&mut wire);
         assert_eq!((messages.len(), &messages[0][0]), (1, &json!(peer::ABORT)));
         assert!(messages[0][1]["message"].is_string());

@@ -7,8 +7,9 @@ use bondy_wamp::serializer::Serializer;
 use serde_json::json;
 
 use crate::authority::Tls;
-use crate::node::{REALM, Setup, wait_for};
-use crate::peer::{Dial, Peer};
+use crate::node::{REALM, Setup};
+use crate::peer::wire::{batched, opcode_of};
+use crate::peer::{Dial, Peer, wait_for};
 
 /// A call and an event go through, both ways, between this peer and itself.
 #[track_caller]
@@ -77,24 +78,12 @@ fn a_batch_of_several_messages_is_handled_in_order() {
     for serializer in Serializer::ALL {
         let dial = Dial { batched: true, ..node.websocket("ws").serializer(serializer) };
         let mut peer = dial.join(REALM);
-        // Three requests in one frame: the frame's own batch of one is taken apart and put together again.
-        let mut batch = Vec::new();
-        for (request, topic) in [(1, "com.example.a"), (2, "com.example.b"), (3, "com.example.c")] {
-            let message = crate::peer::encode(serializer, &json!([32, request, {}, topic]));
-            if serializer.is_text() {
-                batch.extend_from_slice(&message);
-                batch.push(0x1e);
-            } else {
-                batch.extend_from_slice(&(message.len() as u32).to_be_bytes());
-                batch.extend_from_slice(&message);
-            }
-        }
-        let opcode = if serializer.is_text() {
-            bondy_transport::websocket::frame::Opcode::Text
-        } else {
-            bondy_transport::websocket::frame::Opcode::Binary
-        };
-        peer.wire.send_frame(opcode, &batch);
+        let topics = [(1, "com.example.a"), (2, "com.example.b"), (3, "com.example.c")];
+        let requests = topics.iter().map(|(request, topic)| json!([32, request, {}, topic]));
+        let batch: Vec<u8> = requests
+            .flat_map(|request| batched(serializer, &crate::peer::encode(serializer, &request)))
+            .collect();
+        peer.wire.send_frame(opcode_of(serializer), &batch);
         for request in 1..=3 {
             assert_eq!(peer.receive()[1], request);
         }
@@ -148,8 +137,8 @@ fn one_port_serves_rawsocket_websocket_and_http_by_the_first_octet() {
     let node = Setup::new().listener("all", "serve: [rawsocket, websocket, http, admin]").start();
     exercise(node.rawsocket("all").join(REALM), "raw");
     exercise(node.websocket("all").join(REALM), "ws");
-    assert_eq!(crate::node::http(&node.address("all"), "GET", "/ping").status, 204);
-    assert_eq!(crate::node::http(&node.address("all"), "GET", "/nothing").status, 404);
+    assert_eq!(crate::peer::http::http(&node.address("all"), "GET", "/ping").status, 204);
+    assert_eq!(crate::peer::http::http(&node.address("all"), "GET", "/nothing").status, 404);
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Well-formed bytes that say what must not be said: refused before there is a session, and answered within one.
 
-use std::io::Write;
-
 use bondy_wamp::serializer::Serializer;
 use serde_json::{Value, json};
 
 use crate::hostile::Scene;
 use crate::node::{REALM, Setup};
-use crate::peer::{self, Peer, until_end};
+use crate::peer::http::ask;
+use crate::peer::{self, Dial, Peer, until_end};
 
 #[test]
 fn what_comes_before_hello_is_refused_with_abort() {
@@ -27,16 +26,16 @@ fn what_comes_before_hello_is_refused_with_abort() {
     for dial in &scene.dials {
         for message in &early {
             let mut wire = dial.open();
-            wire.send(&peer::encode(dial.serializer, message));
+            wire.send_value(message);
             let (messages, _) = until_end(&mut wire);
             assert_eq!(messages.len(), 1, "{message}");
             assert_eq!(messages[0][2], "wamp.error.protocol_violation", "{message}");
         }
         let mut wire = dial.open();
-        wire.send(&peer::encode(dial.serializer, &json!([1, "no realm", {"roles": {"caller": {}}}])));
+        wire.send_value(&json!([1, "no realm", {"roles": {"caller": {}}}]));
         assert_eq!(until_end(&mut wire).0[0][2], "wamp.error.invalid_uri");
         let mut wire = dial.open();
-        wire.send(&peer::encode(dial.serializer, &peer::hello("com.example.none")));
+        wire.send_value(&peer::hello("com.example.none"));
         assert_eq!(until_end(&mut wire).0[0][2], "wamp.error.no_such_realm");
     }
     scene.conclude();
@@ -164,6 +163,12 @@ fn a_lone_surrogate_is_an_error_to_its_sender_and_the_session_lives() {
     assert_eq!(peer.end_call(request), Ok(json!([1])));
 }
 
+/// The head of the answer to a request.
+#[track_caller]
+fn head_of(dial: &Dial, request: &str) -> String {
+    peer::wire::read_head(&mut ask(dial, request)).expect("an answer")
+}
+
 #[test]
 fn an_unknown_subprotocol_is_answered_with_400_and_the_first_known_one_is_taken() {
     let node = Setup::new().listener("ws", "serve: [websocket]").start();
@@ -174,9 +179,7 @@ fn an_unknown_subprotocol_is_answered_with_400_and_the_first_known_one_is_taken(
             Some(names) => request.replace(line, &format!("Sec-WebSocket-Protocol: {names}\r\n")),
             None => request.replace(line, ""),
         };
-        let mut stream = node.websocket("ws").try_connect().expect("a connection");
-        stream.write_all(request.as_bytes()).expect("a request");
-        peer::wire::read_head(&mut stream).expect("an answer").to_ascii_lowercase()
+        head_of(&node.websocket("ws"), &request).to_ascii_lowercase()
     };
     for unknown in [None, Some("chat"), Some("wamp.2.ubjson, wamp.2"), Some("WAMP.2.JSON")] {
         assert!(ask(unknown).starts_with("http/1.1 400 "), "{unknown:?}");
@@ -191,9 +194,7 @@ fn an_unknown_subprotocol_is_answered_with_400_and_the_first_known_one_is_taken(
 fn requests_that_are_no_websocket_handshake_are_refused() {
     let node = Setup::new().listener("ws", "serve: [websocket]").start();
     let status = |request: String| {
-        let mut stream = node.websocket("ws").try_connect().expect("a connection");
-        stream.write_all(request.as_bytes()).expect("a request");
-        let head = peer::wire::read_head(&mut stream).expect("an answer");
+        let head = head_of(&node.websocket("ws"), &request);
         head.split(' ').nth(1).map(str::to_owned).expect("a status")
     };
     let good = node.websocket("ws").request();

@@ -9,6 +9,8 @@
 mod corpus;
 #[cfg(feature = "server")]
 mod detect;
+#[cfg(feature = "server")]
+mod folder;
 #[expect(unreachable_pub, reason = "the fuzz targets, another crate, call these functions too")]
 mod oracle;
 #[cfg(feature = "server")]

@@ -1,5 +1,6 @@
 //! Listeners, connection options and streams, over loopback and Unix sockets.
 
+use crate::folder::Folder;
 use bondy_transport::socket::{
     AcceptBackoff, AcceptVerdict, Accepted, BindAddress, BindError, Listener, PeerAddress, Prefixed,
     SocketOptions, Stream,
@@ -8,35 +9,11 @@ use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// A folder of one test, removed when it ends.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Folder {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bondy-transport-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 pub(crate) async fn listen() -> (Listener, u16) {
     let listener = Listener::bind(&BindAddress::parse("127.0.0.1:0").unwrap()).await.unwrap();

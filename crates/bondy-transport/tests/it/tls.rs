@@ -1,6 +1,7 @@
 //! TLS over loopback, against rustls' own client.
 
-use crate::socket::{Folder, listen};
+use crate::folder::Folder;
+use crate::socket::listen;
 use bondy_transport::socket::{Listener, SocketOptions, Stream};
 use bondy_transport::tls::{CertificateFiles, TlsAcceptor, TlsError, TlsFiles, TlsStream};
 use bondy_transport::websocket::handshake::Policy;

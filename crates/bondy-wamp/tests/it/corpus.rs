@@ -1,8 +1,11 @@
 //! The committed corpora of the fuzz targets, replayed without a fuzzer.
 
-use std::path::{Path, PathBuf};
+#[path = "../../../../fuzz/replay.rs"]
+mod replay;
 
 use crate::oracle;
+
+use replay::replay;
 
 #[test]
 fn parse_json_holds_for_its_corpus() {
@@ -32,18 +35,4 @@ fn value_holds_for_its_corpus() {
 #[test]
 fn uri_pattern_holds_for_its_corpus() {
     replay("uri_pattern", oracle::uri_pattern);
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test reads its corpus from files")]
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty(), "{target} has a corpus");
-    for file in files {
-        let bytes = std::fs::read(&file).unwrap();
-        let outcome = std::panic::catch_unwind(|| check(&bytes));
-        assert!(outcome.is_ok(), "{} does not hold", file.display());
-    }
 }

@@ -4,11 +4,12 @@
 
 #![allow(dead_code, reason = "each of the two test binaries uses a part of it")]
 
+pub(crate) mod http;
 pub(crate) mod stream;
 pub(crate) mod wire;
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bondy_wamp::serializer::{Serializer, transcode};
 use serde_json::{Value, json};
@@ -47,6 +48,16 @@ pub(crate) struct Peer {
     postponed: VecDeque<Value>,
 }
 
+/// Waits until the condition holds, and fails the test where it does not before the deadline.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut is_reached: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !is_reached() {
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// HELLO with all roles and the features that matter here.
 pub(crate) fn hello(realm: &str) -> Value {
     let canceling = json!({"features": {"call_canceling": true, "progressive_call_results": true}});
@@ -75,7 +86,7 @@ impl Dial {
     #[track_caller]
     pub(crate) fn join(&self, realm: &str) -> Peer {
         let mut wire = self.open();
-        wire.send(&encode(self.serializer, &hello(realm)));
+        wire.send_value(&hello(realm));
         match Peer::welcomed(wire) {
             Ok(peer) => peer,
             Err(message) => panic!("not let in: {message}"),
@@ -96,8 +107,7 @@ impl Peer {
     }
 
     pub(crate) fn send(&mut self, message: &Value) {
-        let bytes = encode(self.wire.dial.serializer, message);
-        self.wire.send(&bytes);
+        self.wire.send_value(message);
     }
 
     pub(crate) fn next_request(&mut self) -> u64 {

@@ -13,7 +13,9 @@ use bondy_transport::websocket::deflate::{Deflater, Inflater, deflate_message};
 use bondy_transport::websocket::frame::{FrameHeader, Opcode, append_frame};
 use bondy_transport::websocket::handshake::accept_key;
 use bondy_wamp::serializer::Serializer;
+use serde_json::Value;
 
+use super::encode;
 use super::stream::Stream;
 
 /// How long a peer waits for anything before its test fails.
@@ -209,6 +211,12 @@ impl Wire {
         self.send_bytes(&frame);
     }
 
+    /// Sends one message in a frame, in the serializer of the connection.
+    pub(crate) fn send_value(&mut self, message: &Value) {
+        let bytes = encode(self.dial.serializer, message);
+        self.send(&bytes);
+    }
+
     /// Sends bytes as they are. That the other side has closed shows when reading.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
@@ -221,19 +229,20 @@ impl Wire {
             assert!(rawsocket::append_frame(&mut frame, FrameKind::Message, message), "at most 2^24 bytes");
             return frame;
         };
-        let is_text = self.dial.serializer.is_text();
-        let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
-        let mut payload = match (self.dial.batched, is_text) {
-            (false, _) => message.to_vec(),
-            (true, true) => [message, &[0x1e]].concat(),
-            (true, false) => [&(message.len() as u32).to_be_bytes(), message].concat(),
+        let mut payload = match self.dial.batched {
+            false => message.to_vec(),
+            true => batched(self.dial.serializer, message),
         };
         if deflate {
             let plain = std::mem::take(&mut payload);
             deflate_message(&mut self.deflater, &plain, &mut payload);
             self.compressed_frames += 1;
         }
-        let header = FrameHeader { compressed: deflate, mask: Some(MASK), ..FrameHeader::whole(opcode, 0) };
+        let header = FrameHeader {
+            compressed: deflate,
+            mask: Some(MASK),
+            ..FrameHeader::whole(opcode_of(self.dial.serializer), 0)
+        };
         append_frame(header, &payload, &mut frame);
         frame
     }
@@ -258,7 +267,7 @@ impl Wire {
         }
     }
 
-    fn send_pong(&mut self, payload: &[u8]) {
+    pub(crate) fn send_pong(&mut self, payload: &[u8]) {
         match self.dial.protocol {
             Protocol::WebSocket => self.send_frame(Opcode::Pong, payload),
             Protocol::RawSocket => self.send_rawsocket(FrameKind::Pong, payload),
@@ -354,6 +363,19 @@ impl Wire {
                 }
             }
         }
+    }
+}
+
+/// The opcode of the messages of a serializer.
+pub(crate) fn opcode_of(serializer: Serializer) -> Opcode {
+    if serializer.is_text() { Opcode::Text } else { Opcode::Binary }
+}
+
+/// A message as it stands in a batch.
+pub(crate) fn batched(serializer: Serializer, message: &[u8]) -> Vec<u8> {
+    match serializer.is_text() {
+        true => [message, &[0x1e]].concat(),
+        false => [&(message.len() as u32).to_be_bytes(), message].concat(),
     }
 }
 

@@ -85,7 +85,7 @@ fn same(ours: &Value, theirs: &Theirs) -> bool {
         (Value::List(ours), Theirs::Array(theirs)) => {
             ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| same(ours, theirs))
         }
-        (Value::Dict(ours), Theirs::Map(theirs)) => same_dict(ours, theirs),
+        (Value::Dict(ours), Theirs::Map(theirs)) => super::same_dict(ours, theirs, key_text, same),
         _ => false,
     }
 }
@@ -104,16 +104,7 @@ fn same_bignum(ours: &Value, negative: bool, bytes: &[u8]) -> bool {
     }
 }
 
-fn same_dict(ours: &std::collections::BTreeMap<String, Value>, theirs: &[(Theirs, Theirs)]) -> bool {
-    let keys: Option<Vec<String>> = theirs.iter().map(|(key, _)| key_text(key)).collect();
-    // Floats, binaries and tagged keys become text by a rule of ours alone.
-    let Some(keys) = keys else { return true };
-    keys.iter().enumerate().all(|(index, key)| {
-        let overwritten = keys[index + 1..].contains(key);
-        overwritten || ours.get(key).is_some_and(|ours| same(ours, &theirs[index].1))
-    })
-}
-
+/// Floats, binaries and tagged keys are none.
 fn key_text(key: &Theirs) -> Option<String> {
     match key {
         Theirs::Null => Some("null".to_owned()),

@@ -3,6 +3,8 @@
 //! The fuzz targets are thin calls of these, and `corpus.rs` replays their corpora. The other implementations that
 //! ours are compared with are serde_json, rmpv and ciborium; where ours is stricter on purpose, it says so here.
 
+use std::collections::BTreeMap;
+
 use bondy_wamp::message;
 use bondy_wamp::serializer::{
     DEPTH_MAX, Decoder, ParseError, ParseErrorKind, Serializer, decode_value, transcode as transcode_item,
@@ -44,6 +46,22 @@ fn item(serializer: Serializer, bytes: &[u8]) -> Result<Value, ParseError> {
     });
     assert_eq!(value.is_ok(), skipped.is_ok(), "reading {value:?}, skipping {skipped:?}: {bytes:02x?}");
     value
+}
+
+/// Do two dictionaries mean the same? Theirs keeps a key that comes again, and ours the last of them. Keys that are
+/// no text, which `key_text` does not give, become text by a rule of ours alone: then nothing is compared.
+fn same_dict<T>(
+    ours: &BTreeMap<String, Value>,
+    theirs: &[(T, T)],
+    key_text: impl Fn(&T) -> Option<String>,
+    same: impl Fn(&Value, &T) -> bool,
+) -> bool {
+    let keys: Option<Vec<String>> = theirs.iter().map(|(key, _)| key_text(key)).collect();
+    let Some(keys) = keys else { return true };
+    keys.iter().enumerate().all(|(index, key)| {
+        let overwritten = keys[index + 1..].contains(key);
+        overwritten || ours.get(key).is_some_and(|ours| same(ours, &theirs[index].1))
+    })
 }
 
 /// A message that is accepted can be written in every serializer and is accepted there too; in its own it means
