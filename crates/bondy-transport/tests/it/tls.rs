@@ -1,7 +1,6 @@
 //! TLS over loopback, against rustls' own client.
 
-use crate::folder::Folder;
-use crate::socket::listen;
+use crate::{folder::Folder, socket::listen};
 use bondy_transport::socket::{Listener, SocketOptions, Stream};
 use bondy_transport::tls::{CertificateFiles, TlsAcceptor, TlsError, TlsFiles, TlsStream};
 use bondy_transport::websocket::handshake::Policy;

@@ -47,29 +47,10 @@ impl From<Event<'_>> for Seen {
 fn decode(
     settings: Settings,
     bytes: &[u8],
-    mut next_len: impl FnMut() -> usize,
+    next_len: impl FnMut() -> usize,
 ) -> (Vec<Seen>, Option<ProtocolError>) {
-    let (mut decoder, mut inflater) = (Decoder::new(settings), Inflater::default());
-    let mut seen = Vec::new();
-    let mut bytes = bytes.to_vec();
-    let mut rest = &mut bytes[..];
-    while !rest.is_empty() {
-        let len = next_len().clamp(1, rest.len());
-        let (mut input, later) = rest.split_at_mut(len);
-        rest = later;
-        loop {
-            match decoder.next(&mut input, &mut inflater) {
-                Ok(Some(event)) => seen.push(event.into()),
-                Ok(None) => break,
-                Err(error) => {
-                    assert_eq!(decoder.held_bytes(), 0, "a failed decoder holds nothing");
-                    return (seen, Some(error));
-                }
-            }
-        }
-        assert!(input.is_empty(), "every byte is taken");
-    }
-    (seen, None)
+    let (events, error) = crate::oracle::events(settings, bytes, next_len);
+    (events.into_iter().map(Seen::from).collect(), error)
 }
 
 fn decode_at_once(settings: Settings, bytes: &[u8]) -> (Vec<Seen>, Option<ProtocolError>) {

@@ -60,8 +60,8 @@ pub fn websocket_frame(bytes: &[u8]) {
         check_text: flags & 16 != 0,
     };
     header_survives(input, role, settings.deflate);
-    let whole = events(settings, input, input.len().max(1));
-    let cut = events(settings, input, usize::from(*read_bytes).max(1));
+    let whole = events(settings, input, || usize::MAX);
+    let cut = events(settings, input, || usize::from(*read_bytes));
     assert_eq!(whole, cut, "reads of {read_bytes} bytes");
     for event in whole.0 {
         match event {
@@ -78,28 +78,34 @@ fn header_survives(bytes: &[u8], role: Role, deflate: bool) {
     }
 }
 
-/// All events of the input, read piece by piece, and the error that ends them.
-fn events(
+/// All events of the input, in reads of the lengths that `next_len` gives, and the error that ends them.
+pub fn events(
     settings: Settings,
     input: &[u8],
-    read_bytes: usize,
+    mut next_len: impl FnMut() -> usize,
 ) -> (Vec<Event<'static>>, Option<ProtocolError>) {
-    let mut decoder = Decoder::new(settings);
-    let mut inflater = Inflater::default();
+    let (mut decoder, mut inflater) = (Decoder::new(settings), Inflater::default());
     let mut events = Vec::new();
-    for read in input.chunks(read_bytes) {
-        let mut read = read.to_vec();
-        let mut rest = read.as_mut_slice();
+    let mut bytes = input.to_vec();
+    let mut rest = &mut bytes[..];
+    while !rest.is_empty() {
+        let len = next_len().clamp(1, rest.len());
+        let (mut read, later) = rest.split_at_mut(len);
+        rest = later;
         loop {
-            match decoder.next(&mut rest, &mut inflater) {
+            match decoder.next(&mut read, &mut inflater) {
                 Ok(Some(event)) => events.push(owned(event)),
                 Ok(None) => break,
-                Err(error) => return (events, Some(error)),
+                Err(error) => {
+                    assert_eq!(decoder.held_bytes(), 0, "a failed decoder holds nothing");
+                    return (events, Some(error));
+                }
             }
         }
-        assert!(rest.is_empty(), "every byte is taken");
+        assert!(read.is_empty(), "every byte is taken");
         // A buffer that grows by doubling, of a compressed message a little over the limit.
-        assert!(decoder.held_bytes() <= 4 * MESSAGE_BYTES_MAX, "{} bytes are held", decoder.held_bytes());
+        let held_max = 4 * settings.message_bytes_max.max(MESSAGE_BYTES_MAX);
+        assert!(decoder.held_bytes() <= held_max, "{} bytes are held", decoder.held_bytes());
     }
     (events, None)
 }
