@@ -22,7 +22,7 @@ from typing import Callable, Iterator
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT / "interop"))
-from driver.router import Router, addresses_in, default_binary, exit_on_sigterm  # noqa: E402
+from driver.router import Router, default_binary, exit_on_sigterm  # noqa: E402
 
 URL = "ws://127.0.0.1:18080/ws"
 DEADLINE_S = 30.0
@@ -96,8 +96,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def metrics_of(router: Router) -> str:
     """What the node's admin listener says of it."""
-    port = next(ports["admin"] for ports in map(addresses_in, router.log) if "admin" in ports)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S) as response:
+    with urllib.request.urlopen(f"{router.admin}/metrics", timeout=DEADLINE_S) as response:
         return response.read().decode()
 
 

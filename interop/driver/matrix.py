@@ -13,7 +13,6 @@ from .peer import Peer, PeerFailed, Session, WampError
 from .router import Router
 
 PAIRS_PER_CLIENTS = 3
-FAILURES_PER_FEATURE_MAX = 12
 
 
 class World:
@@ -103,7 +102,7 @@ def pairs(world: World, feature: Feature, quick: bool, offset: int) -> Iterator[
             yield active, passive, one, other
 
 
-def run(world: World, features: list[Feature], quick: bool, say: Callable[[str], None], failures_max: int = FAILURES_PER_FEATURE_MAX) -> Score:
+def run(world: World, features: list[Feature], quick: bool, say: Callable[[str], None], failures_max: int) -> Score:
     """Every feature over its pairs."""
     score = Score()
     for number, feature in enumerate(features):

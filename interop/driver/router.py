@@ -32,7 +32,7 @@ class RouterFailed(Exception):
 
 @dataclass
 class Router:
-    """Addresses by transport (`websocket`, `rawsocket`, `unix`), and the process if it is ours."""
+    """Addresses by transport (`websocket`, `rawsocket`, `unix`) and, of our own, the admin listener and the process."""
 
     urls: dict[str, str]
     realm: str = "realm1"
@@ -40,6 +40,7 @@ class Router:
     log: list[str] = field(default_factory=list)
     log_path: Path | None = None
     folder: Path | None = None
+    admin: str | None = None
 
     @classmethod
     def at(cls, urls: list[str], realm: str) -> Router:
@@ -94,6 +95,8 @@ class Router:
                     self.urls["websocket"] = f"ws://127.0.0.1:{ports['public']}/ws"
                     self.urls["rawsocket"] = f"tcp://127.0.0.1:{ports['tcp']}"
                     self.urls["unix"] = f"unix:{socket}"
+                    if "admin" in ports:
+                        self.admin = f"http://127.0.0.1:{ports['admin']}"
                     ready.set()
 
     def stop(self) -> int | None:

@@ -39,9 +39,8 @@ pub(crate) fn shrink_ratchet(workspace: &Workspace) -> Result<()> {
 }
 
 fn layer_findings(workspace: &Workspace) -> Result<Vec<String>> {
-    let dependencies = workspace.dependencies(false)?;
+    let dependencies = workspace.dependencies()?;
     let mut findings = layer::check_arrows(&dependencies);
-    findings.extend(layer::check_test_arrows(&workspace.dependencies(true)?));
     for pure in layer::PURE.iter().filter(|name| dependencies.contains_key(**name)) {
         let args =
             ["tree", "--package", pure, "--edges", "normal,build", "--prefix", "none", "--format", "{lib}"];

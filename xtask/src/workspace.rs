@@ -65,14 +65,13 @@ impl Workspace {
         }
     }
 
-    /// Each crate of this workspace with the names of all its direct dependencies, build ones included; with those of
-    /// its tests, if `of_tests`.
-    pub(crate) fn dependencies(&self, of_tests: bool) -> Result<BTreeMap<String, Vec<String>>> {
+    /// Each crate of this workspace with all its direct dependencies, test and build ones included.
+    pub(crate) fn dependencies(&self) -> Result<BTreeMap<String, Vec<Dependency>>> {
         let crates = self.packages("Cargo.toml")?;
+        let dependency =
+            |one: &Value| Dependency { name: text(&one["name"]), is_for_tests: one["kind"] == "dev" };
         let of = |one: &Value| {
-            let all = one["dependencies"].as_array().cloned().unwrap_or_default();
-            let wanted = all.into_iter().filter(|each| of_tests || each["kind"] != "dev").collect();
-            names(&Value::Array(wanted))
+            one["dependencies"].as_array().into_iter().flatten().map(dependency).collect::<Vec<_>>()
         };
         Ok(crates.iter().map(|one| (text(&one["name"]), of(one))).collect())
     }
@@ -84,8 +83,11 @@ impl Workspace {
     }
 }
 
-fn names(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().map(|one| text(&one["name"])).collect()
+/// What a crate depends on.
+pub(crate) struct Dependency {
+    pub(crate) name: String,
+    /// Its tests alone depend on it.
+    pub(crate) is_for_tests: bool,
 }
 
 /// The text of a JSON string; empty for anything else.

@@ -14,8 +14,7 @@
     reason = "a benchmark reads clocks, starts threads and prints; what fails in it is a bug"
 )]
 
-use std::fmt::Write as _;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,14 +134,7 @@ impl Answer {
         self.bytes.clear();
         match self.serializer {
             Serializer::Json => {
-                struct Text<'a>(&'a mut Vec<u8>);
-                impl std::fmt::Write for Text<'_> {
-                    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-                        self.0.extend_from_slice(text.as_bytes());
-                        Ok(())
-                    }
-                }
-                write!(Text(&mut self.bytes), "[70,{},{{}},[],", self.invocation).unwrap();
+                write!(self.bytes, "[70,{},{{}},[],", self.invocation).unwrap();
                 self.bytes.extend_from_slice(&self.kwargs);
                 self.bytes.push(b']');
             }

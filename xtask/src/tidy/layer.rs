@@ -2,6 +2,7 @@
 //!
 //! The table is the one of the design: an arrow that is not here is a decision record, not a line in a manifest.
 
+use crate::workspace::Dependency;
 use std::collections::BTreeMap;
 
 /// The crates that hold no sockets, files, threads, clocks or randomness of the system.
@@ -63,17 +64,8 @@ const OUTSIDE: [&str; 18] = [
     "tracing_subscriber",
 ];
 
-/// Findings about `dependencies`: each crate with the names of its direct dependencies.
-pub(super) fn check_arrows(dependencies: &BTreeMap<String, Vec<String>>) -> Vec<String> {
-    check(dependencies, &[])
-}
-
-/// The same, tests included. What is in the pure crates' tests is checked there too.
-pub(super) fn check_test_arrows(dependencies: &BTreeMap<String, Vec<String>>) -> Vec<String> {
-    check(dependencies, &TEST_ARROWS)
-}
-
-fn check(dependencies: &BTreeMap<String, Vec<String>>, also: &[&str]) -> Vec<String> {
+/// Findings about `dependencies`: each crate with its direct dependencies.
+pub(super) fn check_arrows(dependencies: &BTreeMap<String, Vec<Dependency>>) -> Vec<String> {
     let mut findings = Vec::new();
     for (name, targets) in dependencies {
         let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| known == name) else {
@@ -82,11 +74,13 @@ fn check(dependencies: &BTreeMap<String, Vec<String>>, also: &[&str]) -> Vec<Str
             ));
             continue;
         };
-        let ours = targets.iter().filter(|target| dependencies.contains_key(*target));
-        let is_allowed =
-            |target: &&String| allowed.contains(&target.as_str()) || also.contains(&target.as_str());
+        let is_allowed = |target: &&Dependency| {
+            let target_name = target.name.as_str();
+            allowed.contains(&target_name) || (target.is_for_tests && TEST_ARROWS.contains(&target_name))
+        };
+        let ours = targets.iter().filter(|target| dependencies.contains_key(&target.name));
         for target in ours.filter(|target| !is_allowed(target)) {
-            findings.push(format!("{name}: depends on {target}; the design has no such arrow"));
+            findings.push(format!("{name}: depends on {}; the design has no such arrow", target.name));
         }
     }
     findings
@@ -104,8 +98,9 @@ pub(super) fn check_pure(name: &str, tree: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn one(name: &str, targets: &[&str]) -> (String, Vec<String>) {
-        (name.to_owned(), targets.iter().map(|&target| target.to_owned()).collect())
+    fn one(name: &str, targets: &[&str]) -> (String, Vec<Dependency>) {
+        let dependency = |name: &&str| Dependency { name: (*name).to_owned(), is_for_tests: false };
+        (name.to_owned(), targets.iter().map(dependency).collect())
     }
 
     #[test]
@@ -115,6 +110,20 @@ mod tests {
         assert_eq!(
             check_arrows(&crates),
             ["bondy-wamp: depends on bondy-router; the design has no such arrow"]
+        );
+    }
+
+    #[test]
+    fn a_test_may_speak_wamp_and_use_nothing_else_besides() {
+        let for_tests = |name: &str| Dependency { name: name.to_owned(), is_for_tests: true };
+        let crates = BTreeMap::from([
+            one("bondy-router", &[]),
+            one("bondy-wamp", &[]),
+            ("bondy-cli".to_owned(), vec![for_tests("bondy-wamp"), for_tests("bondy-router")]),
+        ]);
+        assert_eq!(
+            check_arrows(&crates),
+            ["bondy-cli: depends on bondy-router; the design has no such arrow"]
         );
     }
 

@@ -18,7 +18,7 @@ use bondy_wamp::value::Value;
 use fastrand::Rng;
 
 use super::action::{Action, Profile};
-use super::reference::{BIG_BYTES_MIN, Call, Invocation, OUTBOX_BYTES_MAX, Peer, Policy, Reference, Route};
+use super::reference::{BIG_BYTES_MIN, Call, OUTBOX_BYTES_MAX, Peer, Policy, Reference, Route};
 
 /// Options or details, before they are a dictionary.
 type Options = Vec<(String, Value)>;

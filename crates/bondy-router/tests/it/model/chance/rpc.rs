@@ -2,9 +2,8 @@
 
 use bondy_wamp::feature::Feature;
 use bondy_wamp::value::Value;
-use fastrand::Rng;
 
-use super::{Action, Call, Chance, INVOKE, Invocation, Peer, Policy, Route, dict, held_by, list};
+use super::{Action, Call, Chance, INVOKE, Peer, Policy, Route, dict, held_by, list};
 
 impl Chance<'_> {
     pub(super) fn registration(&mut self, from: &Peer) -> Action {
@@ -119,10 +118,6 @@ impl Chance<'_> {
     /// A callee answers one of its invocations; sometimes one that has ended, or that was never made.
     pub(super) fn answer(&mut self, from: &Peer) -> Action {
         let invocations = &self.reference.invocations;
-        let id = |rng: &mut Rng, invocation: &Invocation| match rng.u16(..100) {
-            0 => rng.u64(1..=invocation.id),
-            _ => invocation.id,
-        };
         let (from, id) = if invocations.is_empty() || self.one_in(30) {
             let max = from.last_invocation;
             let is_never_made = max == 0 || self.one_in(20);
@@ -133,7 +128,11 @@ impl Chance<'_> {
         } else {
             let invocation = &invocations[self.rng.usize(..invocations.len())];
             let callee = self.reference.peer(invocation.callee).unwrap_or(from);
-            (callee, id(&mut self.rng, invocation))
+            let ended_or_own = match self.rng.u16(..100) {
+                0 => self.rng.u64(1..=invocation.id),
+                _ => invocation.id,
+            };
+            (callee, ended_or_own)
         };
         self.answer_to(from, id)
     }
