@@ -423,13 +423,10 @@ impl Client {
         self.partial.append(&mut received);
         drop(received);
         let mut bytes = &self.partial[..];
-        while let [0, a, b, c, rest @ ..] = bytes {
-            let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-            let Some((message, behind)) = rest.split_at_checked(length) else { break };
+        while let Some(message) = next_message(&mut bytes) {
             let message = Value::decode(self.session.serializer(), message)
                 .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(message)));
             self.outputs.push_back(Output::Message(message));
-            bytes = behind;
         }
         self.partial = bytes.to_vec();
         let pending_bytes = self.session.lock().outbox.pending_bytes();
@@ -440,4 +437,13 @@ impl Client {
             self.outputs.push_back(Output::Closed);
         }
     }
+}
+
+/// The first whole message of a rawsocket stream, which is shortened by it.
+pub(crate) fn next_message<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let [0, a, b, c, rest @ ..] = *bytes else { return None };
+    let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+    let (message, behind) = rest.split_at_checked(length)?;
+    *bytes = behind;
+    Some(message)
 }

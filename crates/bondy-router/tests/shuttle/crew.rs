@@ -3,8 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bondy_wamp::buffer::BufferPool;
+
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
+
+use crate::seat::Seat;
 
 /// The threads, and how many of them do something, or will do something by themselves.
 ///
@@ -34,24 +38,39 @@ impl Crew {
     }
 
     /// A thread is busy again.
-    pub(crate) fn begin(&self) {
+    fn begin(&self) {
         self.busy.fetch_add(1, Ordering::Relaxed);
         self.beginnings.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A thread is busy no more.
-    pub(crate) fn idle(&self) {
+    fn idle(&self) {
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Is nobody busy, and was nobody while `has_news` was asked?
-    pub(crate) fn is_done(&self, has_news: impl FnOnce() -> bool) -> bool {
+    fn is_done(&self, has_news: impl FnOnce() -> bool) -> bool {
         let beginnings = self.beginnings.load(Ordering::Relaxed);
         let is_nobody_busy = || self.busy.load(Ordering::Relaxed) == 0;
         is_nobody_busy()
             && !has_news()
             && is_nobody_busy()
             && self.beginnings.load(Ordering::Relaxed) == beginnings
+    }
+
+    /// A client's thread waits for news of its seat. False when nothing can come to anybody any more.
+    pub(crate) fn rest(&self, seats: &[Seat], who: usize, pool: &mut BufferPool) -> bool {
+        self.idle();
+        loop {
+            thread::yield_now();
+            if seats[who].has_news(pool) {
+                self.begin();
+                return true;
+            }
+            if self.is_done(|| seats.iter().any(|seat| seat.has_news(pool))) {
+                return false;
+            }
+        }
     }
 
     /// Waits for all threads, also those that are spawned meanwhile.

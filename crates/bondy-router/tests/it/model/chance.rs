@@ -18,7 +18,9 @@ use bondy_wamp::value::Value;
 use fastrand::Rng;
 
 use super::action::{Action, Profile};
-use super::reference::{BIG_BYTES_MIN, Call, OUTBOX_BYTES_MAX, Peer, Policy, Reference, Route};
+use super::reference::{
+    BIG_BYTES_MIN, Call, OUTBOX_BYTES_MAX, Peer, Policy, Reference, Route, empty, message, with_payload,
+};
 
 /// Options or details, before they are a dictionary.
 type Options = Vec<(String, Value)>;
@@ -175,7 +177,7 @@ impl<'r> Chance<'r> {
     fn departure(&mut self, from: &Peer) -> Action {
         let details: Value = [("message", "bye".into())].into();
         let (code, reason) = if self.one_in(2) { (6, "wamp.close.normal") } else { (3, "wamp.error.system") };
-        Action::Send(from.id, list([code.into(), details, reason.into()]))
+        Action::Send(from.id, message([code.into(), details, reason.into()]))
     }
 
     fn stall_or_resume(&mut self, from: &Peer) -> Action {
@@ -233,10 +235,6 @@ impl<'r> Chance<'r> {
 fn held_by(routes: &[Route], session: u64) -> Vec<u64> {
     let is_member = |route: &&Route| route.members.iter().any(|member| member.session == session);
     routes.iter().filter(is_member).map(|route| route.id).collect()
-}
-
-fn list<const N: usize>(items: [Value; N]) -> Value {
-    Value::List(items.into())
 }
 
 fn dict(entries: Options) -> Value {

@@ -57,7 +57,7 @@ pub(super) struct Peer {
 }
 
 /// A pending call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) caller: u64,
     pub(super) request: u64,
@@ -89,7 +89,7 @@ pub(super) struct Invocation {
     caller: u64,
     slot: u64,
     registration: u64,
-    procedure: Option<String>,
+    is_pattern: bool,
     pub(super) wants_progress: bool,
 }
 
@@ -138,15 +138,15 @@ pub(super) struct Reference {
 }
 
 /// A message.
-fn message<const N: usize>(items: [Value; N]) -> Value {
+pub(super) fn message<const N: usize>(items: [Value; N]) -> Value {
     Value::List(items.into())
 }
 
-fn with_payload<const N: usize>(items: [Value; N], payload: &[Value]) -> Value {
+pub(super) fn with_payload(items: impl IntoIterator<Item = Value>, payload: &[Value]) -> Value {
     Value::List(items.into_iter().chain(payload.iter().cloned()).collect())
 }
 
-fn empty() -> Value {
+pub(super) fn empty() -> Value {
     Value::Dict(Dict::new())
 }
 

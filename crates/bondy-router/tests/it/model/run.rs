@@ -19,6 +19,7 @@ use super::world::World;
 const SHRINK_OPERATIONS_MAX: usize = 3_000_000;
 
 /// The router did not do what the reference does.
+#[derive(Clone)]
 pub(super) struct Failure {
     /// Which operation it was.
     pub(super) operation: usize,
@@ -43,11 +44,7 @@ pub(super) fn run(seed: u64, count: usize) -> Result<Sightings, Failure> {
 pub(super) fn shrink(seed: u64, count: usize, failure: &Failure) -> Failure {
     let mut kept = operations(seed, count);
     kept.truncate(failure.operation + 1);
-    let mut best = Failure {
-        operation: failure.operation,
-        text: failure.text.clone(),
-        history: failure.history.clone(),
-    };
+    let mut best = failure.clone();
     let mut budget = SHRINK_OPERATIONS_MAX;
     let mut chunk = kept.len().div_ceil(2);
     while chunk > 0 && budget > 0 {

@@ -17,6 +17,7 @@ use bondy_wamp::outbox::{Budget, Outbox, OutboxLimits};
 use bondy_wamp::value::Value;
 
 use super::action::{Action, Outputs, Profile};
+use crate::harness::next_message;
 
 /// Keeps what was written, and takes nothing while it is stalled.
 #[derive(Debug, Default)]
@@ -88,7 +89,6 @@ pub(super) struct World {
     timers: Timers,
     budget: Arc<Budget>,
     clients: BTreeMap<u64, Client>,
-    joined: Option<u64>,
 }
 
 impl World {
@@ -99,16 +99,15 @@ impl World {
             timers: Timers::default(),
             budget: Arc::new(Budget::new(u64::MAX)),
             clients: BTreeMap::new(),
-            joined: None,
         }
     }
 
     /// Does what the action says at this time; returns what each client received, and who has joined.
     pub(super) fn apply(&mut self, now_ns: u64, action: &Action) -> Result<(Outputs, Option<u64>), String> {
         self.set_now(now_ns);
-        self.joined = None;
+        let mut joined = None;
         match action {
-            Action::Join(profile) => self.join(profile),
+            Action::Join(profile) => joined = self.join(profile),
             Action::Lose(id) => {
                 let session = self.session(*id)?;
                 self.realm.leave(&session, Farewell::Lost, &mut self.turn);
@@ -130,7 +129,7 @@ impl World {
         }
         self.expire();
         let outputs = self.collect()?;
-        Ok((outputs, self.joined))
+        Ok((outputs, joined))
     }
 
     /// The sessions that are open.
@@ -154,7 +153,7 @@ impl World {
         self.client(id).map(|client| Arc::clone(&client.session))
     }
 
-    fn join(&mut self, profile: &Profile) {
+    fn join(&mut self, profile: &Profile) -> Option<u64> {
         let limits = OutboxLimits {
             soft_bytes: profile.outbox_bytes_max,
             hard_bytes: profile.outbox_bytes_max,
@@ -177,10 +176,10 @@ impl World {
             outbox: Outbox::new(MEMORY_FRAMING, limits, Arc::clone(&self.budget)),
             link: Arc::clone(&link) as Arc<dyn Link>,
         };
-        if let Ok(session) = self.realm.join(config, "model", &mut self.turn) {
-            self.joined = Some(session.id().0);
-            self.clients.insert(session.id().0, Client { session, link, waiting: Vec::new() });
-        }
+        let session = self.realm.join(config, "model", &mut self.turn).ok()?;
+        let id = session.id().0;
+        self.clients.insert(id, Client { session, link, waiting: Vec::new() });
+        Some(id)
     }
 
     fn receive(&mut self, session: &Arc<Session>, bytes: &[u8]) -> Result<(), String> {
@@ -267,13 +266,10 @@ impl World {
 /// The messages in a stream of rawsocket frames.
 fn messages(session: &Session, mut bytes: &[u8]) -> Result<Vec<Value>, String> {
     let mut messages = Vec::new();
-    while let [0, a, b, c, following @ ..] = bytes {
-        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
-        let (message, behind) = following.split_at_checked(length).ok_or("a frame is cut")?;
+    while let Some(message) = next_message(&mut bytes) {
         messages.push(Value::decode(session.serializer(), message).map_err(|error| {
             format!("session {} received {:?}: {error}", session.id(), String::from_utf8_lossy(message))
         })?);
-        bytes = behind;
     }
     if bytes.is_empty() { Ok(messages) } else { Err("bytes that are no frame".to_owned()) }
 }

@@ -208,7 +208,7 @@ impl<'t> Words<'t> {
     fn pattern(&mut self) -> Result<Pattern, String> {
         let rest = self.skip_space();
         if rest.starts_with('"') {
-            return self.text().map(|text| Pattern::Value(text_value(&text)));
+            return self.quoted().map(Pattern::Value);
         }
         if self.eat("[") {
             return self.list();
@@ -233,8 +233,8 @@ impl<'t> Words<'t> {
         }
     }
 
-    /// A JSON string, perhaps several times.
-    fn text(&mut self) -> Result<String, String> {
+    /// A JSON string, perhaps several times, or binary as JSON writes it.
+    fn quoted(&mut self) -> Result<Value, String> {
         let rest = self.skip_space();
         let mut is_escaped = true;
         let end = rest.find(|character: char| {
@@ -244,17 +244,14 @@ impl<'t> Words<'t> {
         });
         let (text, rest) = rest.split_at(end.ok_or("a string does not end")? + 1);
         self.rest = rest;
-        let text = match Value::decode(Serializer::Json, text.as_bytes()) {
-            Ok(Value::String(text)) => text,
-            Ok(Value::Binary(bytes)) => return Ok(binary_text(&bytes)),
-            other => return Err(format!("{text} is no string: {other:?}")),
+        let value = Value::decode(Serializer::Json, text.as_bytes())
+            .map_err(|error| format!("{text} is no string: {error}"))?;
+        let (Value::String(text), Some(count)) = (&value, self.rest.strip_prefix('*')) else {
+            return Ok(value);
         };
-        if let Some(count) = self.rest.strip_prefix('*') {
-            self.rest = count;
-            let count: usize = self.bare().parse().map_err(|_| "a number is expected after *")?;
-            return Ok(text.repeat(count));
-        }
-        Ok(text)
+        self.rest = count;
+        let count: usize = self.bare().parse().map_err(|_| "a number is expected after *")?;
+        Ok(text.repeat(count).as_str().into())
     }
 
     fn list(&mut self) -> Result<Pattern, String> {
@@ -276,7 +273,7 @@ impl<'t> Words<'t> {
             if self.eat("...") {
                 is_open = true;
             } else {
-                let key = self.text()?;
+                let Value::String(key) = self.quoted()? else { return Err("a key is text".to_owned()) };
                 if !self.eat(":") {
                     return Err(format!("a colon is expected after {key:?}"));
                 }
@@ -293,20 +290,6 @@ impl<'t> Words<'t> {
         }
         Err(format!("a comma or {end:?} is expected before {:?}", self.rest))
     }
-}
-
-/// Binary travels through [`Words::text`] as it is written in JSON.
-fn binary_text(bytes: &[u8]) -> String {
-    let json = Value::Binary(bytes.to_vec()).to_bytes(Serializer::Json);
-    String::from_utf8_lossy(&json).into_owned().replace("\\u0000", "\0").trim_matches('"').to_owned()
-}
-
-fn text_value(text: &str) -> Value {
-    if !text.starts_with('\0') {
-        return text.into();
-    }
-    let json = format!("\"\\u0000{}\"", &text[1..]);
-    Value::decode(Serializer::Json, json.as_bytes()).unwrap_or_else(|_| text.into())
 }
 
 impl fmt::Display for Pattern {

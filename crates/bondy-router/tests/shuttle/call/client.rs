@@ -51,7 +51,7 @@ impl Client {
             match moves.get(choice) {
                 Some(chosen_move) => self.make(*chosen_move),
                 None if !moves.is_empty() => thread::yield_now(),
-                None if self.rest() => {}
+                None if self.world.crew.rest(&self.world.seats, self.who, &mut self.turn.pool) => {}
                 None => return,
             }
         }
@@ -76,22 +76,6 @@ impl Client {
         };
         for party in parties.iter().filter(is_watched) {
             self.world.watch(self.world.index(party.name), &mut self.turn);
-        }
-    }
-
-    /// Waits for news. False when nothing can come any more.
-    fn rest(&mut self) -> bool {
-        let world = Arc::clone(&self.world);
-        world.crew.idle();
-        loop {
-            thread::yield_now();
-            if self.world.seats[self.who].has_news(&mut self.turn.pool) {
-                world.crew.begin();
-                return true;
-            }
-            if world.is_over(&mut self.turn) {
-                return false;
-            }
         }
     }
 

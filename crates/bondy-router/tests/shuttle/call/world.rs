@@ -138,11 +138,6 @@ impl World {
         event::surviving(self, |_| Realm::expire(&timer, &mut turn));
         self.settle(&mut turn);
     }
-
-    /// Is nothing going on, and nothing unseen?
-    pub(super) fn is_over(&self, turn: &mut Turn) -> bool {
-        self.crew.is_done(|| self.seats.iter().any(|seat| seat.has_news(&mut turn.pool)))
-    }
 }
 
 fn features(party: &Party) -> Features {

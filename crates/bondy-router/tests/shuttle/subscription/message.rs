@@ -6,9 +6,7 @@ use bondy_router::realm::{Flow, Realm};
 use bondy_router::session::Session;
 use bondy_router::turn::Turn;
 use bondy_wamp::id::{RequestId, SubscriptionId};
-use bondy_wamp::message::{
-    Attributes, Message, Publish, PublishOptions, Subscribe, SubscribeOptions, Unsubscribe,
-};
+use bondy_wamp::message::{Message, Publish, PublishOptions, Subscribe, SubscribeOptions, Unsubscribe};
 use bondy_wamp::payload::Payload;
 use bondy_wamp::uri::MatchPolicy;
 

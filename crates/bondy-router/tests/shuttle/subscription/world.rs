@@ -137,7 +137,7 @@ impl Client {
                     self.make(step, &mut turn);
                 }
                 Some(_) => thread::yield_now(),
-                None if self.rest(&mut turn) => {}
+                None if self.world.crew.rest(&self.world.seats, self.who, &mut turn.pool) => {}
                 None => return,
             }
             turn.touched.clear();
@@ -147,22 +147,6 @@ impl Client {
 
     fn script(&self) -> &[Step] {
         &self.world.scenario.parties[self.who].script
-    }
-
-    /// Waits for news. False when nothing can come any more.
-    fn rest(&self, turn: &mut Turn) -> bool {
-        let world = &self.world;
-        world.crew.idle();
-        loop {
-            thread::yield_now();
-            if world.seats[self.who].has_news(&mut turn.pool) {
-                world.crew.begin();
-                return true;
-            }
-            if world.crew.is_done(|| world.seats.iter().any(|seat| seat.has_news(&mut turn.pool))) {
-                return false;
-            }
-        }
     }
 
     fn next_step(&self) -> Option<Step> {

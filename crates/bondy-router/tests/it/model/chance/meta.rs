@@ -3,7 +3,7 @@
 use bondy_wamp::feature::Feature;
 use bondy_wamp::value::Value;
 
-use super::{AUTHIDS, AUTHROLES, Action, Chance, Options, Peer, TOPICS, dict};
+use super::{AUTHIDS, AUTHROLES, Action, Chance, Options, Peer, TOPICS, dict, empty};
 
 impl Chance<'_> {
     pub(super) fn meta_call(&mut self, from: &Peer) -> Action {
@@ -110,7 +110,7 @@ impl Chance<'_> {
     }
 
     fn testament(&mut self) -> (&'static str, Vec<Value>, Options) {
-        let args = vec![self.topic().into(), Value::List(vec![self.rng.u64(..9).into()]), dict(Vec::new())];
+        let args = vec![self.topic().into(), Value::List(vec![self.rng.u64(..9).into()]), empty()];
         let mut kwargs = self.scope();
         if self.one_in(2) {
             let mut options = Vec::new();

@@ -4,7 +4,7 @@ use bondy_wamp::feature::Feature;
 use bondy_wamp::serializer::Serializer;
 use bondy_wamp::value::Value;
 
-use super::{Action, BIG_BYTES_MIN, Chance, Options, Peer, dict, list};
+use super::{Action, BIG_BYTES_MIN, Chance, Options, Peer, dict, empty, message};
 
 impl Chance<'_> {
     /// Nothing, args, or args and kwargs.
@@ -94,29 +94,29 @@ impl Chance<'_> {
     /// What ends a session, whatever the state of the realm.
     pub(super) fn violation(&mut self, from: &Peer) -> Action {
         let request = from.highest_request + 1;
-        let with = |options: Value, code: u64| list([code.into(), request.into(), options, "a.b".into()]);
-        let roles: Value = [("roles", [("caller", dict(Vec::new()))].into())].into();
+        let with = |options: Value, code: u64| message([code.into(), request.into(), options, "a.b".into()]);
+        let roles: Value = [("roles", [("caller", empty())].into())].into();
         let value = match self.rng.u8(..20) {
-            0 => list([1.into(), "com.example".into(), roles]),
-            1 => list([2.into(), 5.into(), dict(Vec::new())]),
-            2 => list([36.into(), 1.into(), 1.into(), dict(Vec::new())]),
-            3 => list([50.into(), 1.into(), dict(Vec::new())]),
+            0 => message([1.into(), "com.example".into(), roles]),
+            1 => message([2.into(), 5.into(), empty()]),
+            2 => message([36.into(), 1.into(), 1.into(), empty()]),
+            3 => message([50.into(), 1.into(), empty()]),
             4 => with([("match", "suffix".into())].into(), 32),
             5 => with([("timeout", Value::Integer(-1))].into(), 48),
             6 => with([("acknowledge", 1.into())].into(), 16),
             7 => with([("exclude", "me".into())].into(), 16),
             8 => with([("concurrency", "two".into())].into(), 64),
-            9 => list([49.into(), request.into(), [("mode", "shoot".into())].into()]),
-            10 => list([]),
-            11 => list([999.into()]),
-            12 => list([48.into(), request.into()]),
-            13 => list([48.into(), 0.into(), dict(Vec::new()), "a.b".into()]),
-            14 => list([48.into(), "one".into(), dict(Vec::new()), "a.b".into()]),
-            15 => list([32.into(), request.into(), dict(Vec::new()), "a.b".into(), 1.into()]),
-            16 => list([16.into(), request.into(), dict(Vec::new()), "a.b".into(), "x".into()]),
-            17 => dict(Vec::new()),
-            18 => list([32.into(), request.into(), Value::Null, "a.b".into()]),
-            _ => list([5.into(), "signature".into(), dict(Vec::new())]),
+            9 => message([49.into(), request.into(), [("mode", "shoot".into())].into()]),
+            10 => message([]),
+            11 => message([999.into()]),
+            12 => message([48.into(), request.into()]),
+            13 => message([48.into(), 0.into(), empty(), "a.b".into()]),
+            14 => message([48.into(), "one".into(), empty(), "a.b".into()]),
+            15 => message([32.into(), request.into(), empty(), "a.b".into(), 1.into()]),
+            16 => message([16.into(), request.into(), empty(), "a.b".into(), "x".into()]),
+            17 => empty(),
+            18 => message([32.into(), request.into(), Value::Null, "a.b".into()]),
+            _ => message([5.into(), "signature".into(), empty()]),
         };
         let mut bytes = value.to_bytes(from.profile.serializer);
         if self.one_in(10) {

@@ -3,7 +3,10 @@
 use bondy_wamp::feature::Feature;
 use bondy_wamp::value::Value;
 
-use super::{AUTHIDS, AUTHROLES, Action, Chance, META_TOPICS, Options, Peer, Policy, dict, held_by, list};
+use super::{
+    AUTHIDS, AUTHROLES, Action, Chance, META_TOPICS, Options, Peer, Policy, dict, held_by, message,
+    with_payload,
+};
 
 /// The topic with the retained events.
 const HOT_TOPIC: &str = "hot";
@@ -14,7 +17,7 @@ impl Chance<'_> {
         let held: Vec<u64> = held_by(&self.reference.subscriptions, from.id);
         if self.rng.u8(..10) < 4 && (!held.is_empty() || self.one_in(8)) {
             let id = if held.is_empty() || self.one_in(10) { self.rng.u64(1..40) } else { self.pick(&held) };
-            return Action::Send(from.id, list([34.into(), request.into(), id.into()]));
+            return Action::Send(from.id, message([34.into(), request.into(), id.into()]));
         }
         let (topic, policy) = match self.rng.u8(..16) {
             0 => (HOT_TOPIC, Policy::Exact),
@@ -24,7 +27,7 @@ impl Chance<'_> {
         let mut options = self.match_option(policy);
         self.flag(&mut options, "get_retained", if topic == HOT_TOPIC { 1 } else { 3 });
         self.oddities(&mut options);
-        Action::Send(from.id, list([32.into(), request.into(), dict(options), topic.into()]))
+        Action::Send(from.id, message([32.into(), request.into(), dict(options), topic.into()]))
     }
 
     pub(super) fn publication(&mut self, from: &Peer) -> Action {
@@ -46,7 +49,7 @@ impl Chance<'_> {
         let topic = self.topic();
         let payload = self.payload();
         let head = [16.into(), request.into(), dict(options), topic.into()];
-        Action::Send(from.id, Value::List(head.into_iter().chain(payload).collect()))
+        Action::Send(from.id, with_payload(head, &payload))
     }
 
     /// A topic with many retained events, almost all of them restricted; one authid may never receive those.
@@ -57,7 +60,7 @@ impl Chance<'_> {
             options.push(("eligible_authid".to_owned(), Value::List(some)));
         }
         let request = self.request(from);
-        Action::Send(from.id, list([16.into(), request.into(), dict(options), HOT_TOPIC.into()]))
+        Action::Send(from.id, message([16.into(), request.into(), dict(options), HOT_TOPIC.into()]))
     }
 
     pub(super) fn receivers(&mut self, options: &mut Options) {

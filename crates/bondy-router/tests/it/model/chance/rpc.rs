@@ -3,7 +3,7 @@
 use bondy_wamp::feature::Feature;
 use bondy_wamp::value::Value;
 
-use super::{Action, Call, Chance, INVOKE, Peer, Policy, Route, dict, held_by, list};
+use super::{Action, Call, Chance, INVOKE, Peer, Policy, Route, dict, empty, held_by, message, with_payload};
 
 impl Chance<'_> {
     pub(super) fn registration(&mut self, from: &Peer) -> Action {
@@ -11,7 +11,7 @@ impl Chance<'_> {
         let held: Vec<u64> = held_by(&self.reference.registrations, from.id);
         if self.rng.u8(..10) < 3 && (!held.is_empty() || self.one_in(8)) {
             let id = if held.is_empty() || self.one_in(10) { self.rng.u64(1..40) } else { self.pick(&held) };
-            return Action::Send(from.id, list([66.into(), request.into(), id.into()]));
+            return Action::Send(from.id, message([66.into(), request.into(), id.into()]));
         }
         let present = self.reference.registrations.iter().filter(|route| route.invoke != "single");
         let shared: Vec<_> =
@@ -34,7 +34,7 @@ impl Chance<'_> {
         self.flag(&mut options, "disclose_caller", 6);
         self.flag(&mut options, "forward_timeout", 4);
         self.oddities(&mut options);
-        Action::Send(from.id, list([64.into(), request.into(), dict(options), procedure.as_str().into()]))
+        Action::Send(from.id, message([64.into(), request.into(), dict(options), procedure.as_str().into()]))
     }
 
     pub(super) fn call(&mut self, from: &Peer) -> Action {
@@ -56,7 +56,7 @@ impl Chance<'_> {
         let procedure = hashed.unwrap_or_else(|| self.procedure());
         let payload = self.payload();
         let head = [48.into(), request.into(), dict(options), procedure.as_str().into()];
-        Action::Send(from.id, Value::List(head.into_iter().chain(payload).collect()))
+        Action::Send(from.id, with_payload(head, &payload))
     }
 
     /// Mostly one that somebody serves, so that calls meet callees.
@@ -99,7 +99,7 @@ impl Chance<'_> {
         let procedure = self.procedure();
         let payload = self.payload();
         let head = [48.into(), request.into(), dict(options), procedure.as_str().into()];
-        Action::Send(caller, Value::List(head.into_iter().chain(payload).collect()))
+        Action::Send(caller, with_payload(head, &payload))
     }
 
     pub(super) fn cancellation(&mut self, from: &Peer) -> Action {
@@ -111,8 +111,8 @@ impl Chance<'_> {
             (call.caller, call.request)
         };
         let mode = self.pick(&["skip", "kill", "kill", "killnowait"]);
-        let options: Value = if self.one_in(5) { dict(Vec::new()) } else { [("mode", mode.into())].into() };
-        Action::Send(from, list([49.into(), request.into(), options]))
+        let options: Value = if self.one_in(5) { empty() } else { [("mode", mode.into())].into() };
+        Action::Send(from, message([49.into(), request.into(), options]))
     }
 
     /// A callee answers one of its invocations; sometimes one that has ended, or that was never made.
@@ -158,6 +158,6 @@ impl Chance<'_> {
                 vec![8.into(), kind.into(), id.into(), dict(options), error.into()]
             }
         };
-        Action::Send(from.id, Value::List(head.into_iter().chain(payload).collect()))
+        Action::Send(from.id, with_payload(head, &payload))
     }
 }

@@ -10,12 +10,12 @@ use super::{Dict, Reference, attributes, flag, is_passthru, message, number, tex
 use crate::model::action::Profile;
 
 /// An event on its way.
-struct Event<'e> {
-    publication: &'e Value,
-    topic: &'e str,
-    details: &'e Dict,
-    options: &'e Value,
-    payload: &'e [Value],
+pub(super) struct Event<'e> {
+    pub(super) publication: &'e Value,
+    pub(super) topic: &'e str,
+    pub(super) details: &'e Dict,
+    pub(super) options: &'e Value,
+    pub(super) payload: &'e [Value],
     excluded: Option<u64>,
 }
 
@@ -124,16 +124,16 @@ impl Reference {
         let publisher = Departed { id: from, profile: self.peer(from).expect("it is open").profile.clone() };
         let publication = self.next_symbol();
         let details = self.event_details(&publisher, options);
-        if flag(options, "retain") && !self.retain(&publication, topic, &details, options, payload) {
+        let excludes_me = options.entry("exclude_me").and_then(Value::as_bool).unwrap_or(true);
+        let excluded = excludes_me.then_some(from);
+        let event = Event { publication: &publication, topic, details: &details, options, payload, excluded };
+        if flag(options, "retain") && !self.retain(&event) {
             if is_acknowledged {
                 self.refuse_limit(from, 16, request, "retained_max", self.rules.limits.retained_max);
             }
             return;
         }
-        self.record(&publication, topic, &details, options, payload);
-        let excludes_me = options.entry("exclude_me").and_then(Value::as_bool).unwrap_or(true);
-        let excluded = excludes_me.then_some(from);
-        let event = Event { publication: &publication, topic, details: &details, options, payload, excluded };
+        self.record(&event);
         for overflowed in self.fan_out(&event) {
             self.overflow(overflowed);
         }
@@ -212,12 +212,12 @@ impl Reference {
         }
         let publication = self.next_symbol();
         let details = self.event_details(departed, options);
-        if flag(options, "retain") {
-            self.retain(&publication, topic, &details, options, payload);
-        }
-        self.record(&publication, topic, &details, options, payload);
         let event =
             Event { publication: &publication, topic, details: &details, options, payload, excluded: None };
+        if flag(options, "retain") {
+            self.retain(&event);
+        }
+        self.record(&event);
         self.fan_out(&event);
     }
 

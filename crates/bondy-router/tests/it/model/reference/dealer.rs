@@ -103,32 +103,19 @@ impl Reference {
         let (serial, invoked) = (call.serial, call.invoked.expect("calls with open input are with a callee"));
         let (callee, id) = invoked;
         let Some(invocation) = self.invocation(callee, id) else { return };
-        let (registration, is_pattern) = (invocation.registration, invocation.procedure.is_some());
-        let wants_progress = invocation.wants_progress;
-        let mut details = attributes(options);
-        if wants_progress && self.has(callee, Feature::CalleeProgressiveResults) {
-            details.insert("receive_progress".to_owned(), true.into());
-        }
-        if flag(options, "progress") {
-            details.insert("progress".to_owned(), true.into());
-        }
-        if is_pattern {
-            details.insert("procedure".to_owned(), procedure.into());
-        }
-        if let Some(level) = self.peer(from).and_then(|peer| peer.profile.trust_level) {
-            details.insert("trustlevel".to_owned(), level.into());
-        }
+        let registration = invocation.registration;
+        let procedure = invocation.is_pattern.then_some(procedure);
+        let details = self.chunk_details(from, callee, options, procedure, invocation.wants_progress);
         let head = [68.into(), id.into(), registration.into(), Value::Dict(details)];
         let chunk = with_payload(head, payload);
-        if self.is_too_large(callee, &chunk) {
-            self.end_call(serial, "wamp.error.payload_size_exceeded");
-            self.abandon(callee, id);
+        let error = if self.is_too_large(callee, &chunk) {
+            "wamp.error.payload_size_exceeded"
         } else if !self.has_room(callee) {
-            self.end_call(serial, "wamp.error.unavailable");
-            self.abandon(callee, id);
+            "wamp.error.unavailable"
         } else {
-            self.send(callee, chunk);
-        }
+            return self.send(callee, chunk);
+        };
+        self.break_off(serial, Some(invoked), error);
     }
 
     pub(super) fn call_mut(&mut self, serial: u64) -> Option<&mut Call> {
@@ -163,6 +150,14 @@ impl Reference {
     pub(super) fn end_call(&mut self, serial: u64, error: &str) {
         if let Some(call) = self.take_call(serial) {
             self.send_call_error(call.caller, call.request, error);
+        }
+    }
+
+    /// The same, and its callee's work is not wanted any more.
+    fn break_off(&mut self, serial: u64, invoked: Option<(u64, u64)>, error: &str) {
+        self.end_call(serial, error);
+        if let Some((callee, id)) = invoked {
+            self.abandon(callee, id);
         }
     }
 
@@ -238,8 +233,7 @@ impl Reference {
             call.deadline_ns = now_ns + call.timeout_ns;
             return self.send(caller, result);
         };
-        self.end_call(serial, error);
-        self.abandon(from, id);
+        self.break_off(serial, Some((from, id)), error);
     }
 
     pub(super) fn error(
@@ -321,8 +315,7 @@ impl Reference {
         match pending.map(|call| (call.serial, call.is_input_open, call.invoked)) {
             Some((_, false, _)) => self.violate(from),
             Some((serial, true, invoked)) => {
-                self.end_call(serial, "wamp.error.invalid_argument");
-                invoked.into_iter().for_each(|(callee, id)| self.abandon(callee, id));
+                self.break_off(serial, invoked, "wamp.error.invalid_argument");
             }
             None if self.peer_mut(from).ended_inputs.contains(&request) => {}
             None if !self.is_in_sequence(from, request) => {}
@@ -348,8 +341,7 @@ impl Reference {
         due.sort_by_key(|call| call.deadline_ns);
         let due: Vec<_> = due.into_iter().map(|call| (call.serial, call.invoked)).collect();
         for (serial, invoked) in due {
-            self.end_call(serial, "wamp.error.timeout");
-            invoked.into_iter().for_each(|(callee, id)| self.abandon(callee, id));
+            self.break_off(serial, invoked, "wamp.error.timeout");
         }
     }
 }

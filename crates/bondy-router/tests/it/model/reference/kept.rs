@@ -3,8 +3,8 @@
 use bondy_wamp::uri::MatchPolicy;
 use bondy_wamp::value::Value;
 
-use super::broker::is_admitted;
-use super::matching::Policy;
+use super::broker::{Event, is_admitted};
+use super::matching::{Policy, Route};
 use super::{Dict, Kept, Reference, Retained, any, flag, with_payload};
 
 /// The most retained events of one topic.
@@ -40,14 +40,8 @@ impl Reference {
     }
 
     /// False where too many topics have retained events.
-    pub(super) fn retain(
-        &mut self,
-        publication: &Value,
-        topic: &str,
-        details: &Dict,
-        options: &Value,
-        payload: &[Value],
-    ) -> bool {
+    pub(super) fn retain(&mut self, event: &Event<'_>) -> bool {
+        let Event { publication, topic, details, options, payload, .. } = *event;
         if !self.retained.contains_key(topic) && self.retained.len() >= self.rules.limits.retained_max {
             return false;
         }
@@ -70,14 +64,8 @@ impl Reference {
     }
 
     /// Keeps the event where the realm's history asks for it; those for or against single sessions never.
-    pub(super) fn record(
-        &mut self,
-        publication: &Value,
-        topic: &str,
-        details: &Dict,
-        options: &Value,
-        payload: &[Value],
-    ) {
+    pub(super) fn record(&mut self, event: &Event<'_>) {
+        let Event { publication, topic, details, options, payload, .. } = *event;
         if options.entry("exclude").is_some() || options.entry("eligible").is_some() {
             return;
         }
@@ -103,9 +91,8 @@ impl Reference {
 
     /// `wamp.subscription.get_events` with `limit`, `reverse` and `topic`: what matches the subscription, oldest
     /// first, each once.
-    pub(super) fn events_of(&self, session: u64, id: u64, kwargs: &Value) -> Option<Vec<Value>> {
-        let route = self.subscriptions.iter().find(|route| route.id == id)?;
-        let profile = &self.peer(session)?.profile;
+    pub(super) fn events_of(&self, session: u64, route: &Route, kwargs: &Value) -> Vec<Value> {
+        let profile = &self.peer(session).expect("its call is pending").profile;
         let mut found: Vec<&Kept> = Vec::new();
         for (rule, kept) in self.rules.event_history.iter().zip(&self.history) {
             let ttl_ns = rule.ttl.map_or(u64::MAX, |ttl| ttl.as_nanos() as u64);
@@ -129,7 +116,7 @@ impl Reference {
             found.reverse();
         }
         found.truncate(kwargs.entry("limit").and_then(Value::as_u64).unwrap_or(u64::MAX) as usize);
-        Some(found.into_iter().map(|event| event.value(id)).collect())
+        found.into_iter().map(|event| event.value(route.id)).collect()
     }
 }
 

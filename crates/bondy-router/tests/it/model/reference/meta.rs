@@ -223,7 +223,7 @@ impl Reference {
             "get" => one(with_stats(subscription_details(route))),
             "list_subscribers" => one(ids(route.members.iter().map(session_of))),
             "count_subscribers" => one(route.members.len() as u64),
-            "get_events" => Answer::Result(self.events_of(caller, id, kwargs).unwrap_or_default()),
+            "get_events" => Answer::Result(self.events_of(caller, route, kwargs)),
             "remove_subscriber" => match args.get(1).and_then(Value::as_u64) {
                 None => INVALID_ARGUMENT,
                 Some(subscriber) if !route.holds(subscriber) => NO_SUCH_SESSION,

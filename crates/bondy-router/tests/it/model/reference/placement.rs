@@ -7,7 +7,7 @@ use bondy_wamp::value::Value;
 
 use super::matching::{Member, Policy, is_uri, matching};
 use super::registration::session_of;
-use super::{Dict, Invocation, Reference, attributes, flag, is_passthru, number, with_payload};
+use super::{Call, Dict, Invocation, Reference, attributes, flag, is_passthru, number, with_payload};
 
 /// Why a callee does not take a call. The caller is told the last of these that holds for any callee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,31 +17,14 @@ enum Refusal {
     Busy,
 }
 
-/// The part of a call that its placement needs.
-struct Work {
-    serial: u64,
-    caller: u64,
-    procedure: String,
-    options: Value,
-    payload: Vec<Value>,
-}
-
 impl Reference {
     /// Gives a call to a callee, or answers it. `is_again`: a callee has said that it is unavailable.
     pub(super) fn place(&mut self, serial: u64, is_again: bool) {
-        let call = self.call_mut(serial).expect("it is pending");
-        let work = Work {
-            serial,
-            caller: call.caller,
-            procedure: call.procedure.clone(),
-            options: call.options.clone(),
-            payload: call.payload.clone(),
-        };
-        let asked = call.asked.clone();
-        if !is_uri(&work.procedure, self.rules.uri_rule) {
+        let call = self.call_mut(serial).expect("it is pending").clone();
+        if !is_uri(&call.procedure, self.rules.uri_rule) {
             return self.end_call(serial, "wamp.error.invalid_uri");
         }
-        let Some(id) = matching(&self.registrations, &work.procedure).first().copied() else {
+        let Some(id) = matching(&self.registrations, &call.procedure).first().copied() else {
             let is_unknown =
                 if is_again { "wamp.error.no_available_callee" } else { "wamp.error.no_such_procedure" };
             return self.end_call(serial, is_unknown);
@@ -49,15 +32,15 @@ impl Reference {
         let (order, is_free_choice) = self.order(id);
         let mut refusal = None;
         let mut willing = Vec::new();
-        for member in order.into_iter().filter(|member| !asked.contains(&member.session)) {
-            match self.refusal(&work, id, &member) {
+        for member in order.into_iter().filter(|member| !call.asked.contains(&member.session)) {
+            match self.refusal(&call, id, &member) {
                 Some(why) => refusal = refusal.max(Some(why)),
                 None => willing.push(member),
             }
         }
-        let chosen = if is_free_choice { self.chosen(id, &work, &willing) } else { willing.first().cloned() };
+        let chosen = if is_free_choice { self.chosen(id, &call, &willing) } else { willing.first().cloned() };
         match (chosen, refusal) {
-            (Some(member), _) => self.invoke(&work, id, &member),
+            (Some(member), _) => self.invoke(&call, id, &member),
             (None, _) if is_again => self.end_call(serial, "wamp.error.no_available_callee"),
             (None, Some(Refusal::Busy)) => self.end_call(serial, "wamp.error.unavailable"),
             (None, Some(Refusal::TooLarge)) => self.end_call(serial, "wamp.error.payload_size_exceeded"),
@@ -83,14 +66,14 @@ impl Reference {
         (members, false)
     }
 
-    fn refusal(&self, work: &Work, id: u64, member: &Member) -> Option<Refusal> {
+    fn refusal(&self, call: &Call, id: u64, member: &Member) -> Option<Refusal> {
         let callee = member.session;
         let lacks_progress =
-            flag(&work.options, "progress") && !self.has(callee, Feature::CalleeProgressiveInvocations);
-        if lacks_progress || (is_passthru(&work.options) && !self.has(callee, Feature::CalleePassthru)) {
+            flag(&call.options, "progress") && !self.has(callee, Feature::CalleeProgressiveInvocations);
+        if lacks_progress || (is_passthru(&call.options) && !self.has(callee, Feature::CalleePassthru)) {
             return Some(Refusal::Feature);
         }
-        if self.is_too_large(callee, &self.invocation_message(work, id, member, 0)) {
+        if self.is_too_large(callee, &self.invocation_message(call, id, member, 0)) {
             return Some(Refusal::TooLarge);
         }
         let running = self.running(member.slot);
@@ -106,7 +89,7 @@ impl Reference {
     }
 
     /// The callee that the router has chosen, if it was free to do so.
-    fn chosen(&mut self, id: u64, work: &Work, willing: &[Member]) -> Option<Member> {
+    fn chosen(&mut self, id: u64, call: &Call, willing: &[Member]) -> Option<Member> {
         let first = willing.first()?;
         let is_for = |message: &Value| {
             let Some([kind, _, registration, ..]) = message.as_list() else { return false };
@@ -114,17 +97,17 @@ impl Reference {
         };
         let sent_to = self.seen.iter().find(|(_, messages)| messages.iter().any(is_for)).map(|(to, _)| *to);
         let chosen = willing.iter().find(|member| Some(member.session) == sent_to).unwrap_or(first).clone();
-        self.check_choice(id, work, willing, &chosen);
+        self.check_choice(id, call, willing, &chosen);
         Some(chosen)
     }
 
-    fn check_choice(&mut self, id: u64, work: &Work, willing: &[Member], chosen: &Member) {
+    fn check_choice(&mut self, id: u64, call: &Call, willing: &[Member], chosen: &Member) {
         let route = self.registrations.iter().find(|route| route.id == id).expect("it matches");
         let least = willing.iter().map(|member| self.running(member.slot)).min();
         if route.invoke == "least_loaded" && least < Some(self.running(chosen.slot)) {
             self.objections.push(format!("{} is not the least loaded callee", chosen.session));
         }
-        let Some(key) = work.options.entry("rkey").filter(|_| route.invoke == "consistent_hash") else {
+        let Some(key) = call.options.entry("rkey").filter(|_| route.invoke == "consistent_hash") else {
             return;
         };
         let key = String::from_utf8_lossy(&key.to_bytes(Serializer::Json)).into_owned();
@@ -136,52 +119,70 @@ impl Reference {
         }
     }
 
-    fn invoke(&mut self, work: &Work, id: u64, member: &Member) {
+    fn invoke(&mut self, call: &Call, id: u64, member: &Member) {
         let callee = self.peer_mut(member.session);
         callee.last_invocation += 1;
         let invocation = callee.last_invocation;
-        let message = self.invocation_message(work, id, member, invocation);
+        let message = self.invocation_message(call, id, member, invocation);
         let route = self.registrations.iter().find(|route| route.id == id).expect("it matches");
         let is_pattern = route.policy != Policy::Exact;
         self.send(member.session, message);
         self.invocations.push(Invocation {
             callee: member.session,
             id: invocation,
-            call: work.serial,
-            caller: work.caller,
+            call: call.serial,
+            caller: call.caller,
             slot: member.slot,
             registration: id,
-            procedure: is_pattern.then(|| work.procedure.clone()),
-            wants_progress: flag(&work.options, "receive_progress"),
+            is_pattern,
+            wants_progress: flag(&call.options, "receive_progress"),
         });
-        let call = self.call_mut(work.serial).expect("it is pending");
-        call.invoked = Some((member.session, invocation));
-        call.is_forwarded = member.forwards_timeout;
+        let pending = self.call_mut(call.serial).expect("it is pending");
+        pending.invoked = Some((member.session, invocation));
+        pending.is_forwarded = member.forwards_timeout;
     }
 
-    fn invocation_message(&self, work: &Work, id: u64, member: &Member, invocation: u64) -> Value {
-        let details = self.invocation_details(work, id, member);
-        with_payload([68.into(), invocation.into(), id.into(), Value::Dict(details)], &work.payload)
+    fn invocation_message(&self, call: &Call, id: u64, member: &Member, invocation: u64) -> Value {
+        let details = self.invocation_details(call, id, member);
+        with_payload([68.into(), invocation.into(), id.into(), Value::Dict(details)], &call.payload)
     }
 
-    fn invocation_details(&self, work: &Work, id: u64, member: &Member) -> Dict {
-        let caller = self.peer(work.caller).expect("its call is pending");
-        let route = self.registrations.iter().find(|route| route.id == id).expect("it matches");
-        let mut details = attributes(&work.options);
+    /// What the callee is told with every chunk of a call; `procedure`: under a pattern.
+    pub(super) fn chunk_details(
+        &self,
+        caller: u64,
+        callee: u64,
+        options: &Value,
+        procedure: Option<&str>,
+        wants_progress: bool,
+    ) -> Dict {
+        let mut details = attributes(options);
         let mut insert = |key: &str, value: Value| _ = details.insert(key.to_owned(), value);
-        if flag(&work.options, "receive_progress")
-            && self.has(member.session, Feature::CalleeProgressiveResults)
-        {
+        if wants_progress && self.has(callee, Feature::CalleeProgressiveResults) {
             insert("receive_progress", true.into());
         }
-        if flag(&work.options, "progress") {
+        if flag(options, "progress") {
             insert("progress", true.into());
         }
-        if route.policy != Policy::Exact {
-            insert("procedure", work.procedure.as_str().into());
+        if let Some(procedure) = procedure {
+            insert("procedure", procedure.into());
         }
+        if let Some(level) = self.peer(caller).and_then(|peer| peer.profile.trust_level) {
+            insert("trustlevel", level.into());
+        }
+        details
+    }
+
+    fn invocation_details(&self, call: &Call, id: u64, member: &Member) -> Dict {
+        let caller = self.peer(call.caller).expect("its call is pending");
+        let route = self.registrations.iter().find(|route| route.id == id).expect("it matches");
+        let procedure = (route.policy != Policy::Exact).then_some(&*call.procedure);
+        let wants_progress = flag(&call.options, "receive_progress");
+        let mut details =
+            self.chunk_details(call.caller, member.session, &call.options, procedure, wants_progress);
+        let mut insert = |key: &str, value: Value| _ = details.insert(key.to_owned(), value);
         let is_disclosed = match self.rules.disclosure.caller {
-            DisclosurePolicy::Allow => flag(&work.options, "disclose_me") || member.discloses_caller,
+            DisclosurePolicy::Allow => flag(&call.options, "disclose_me") || member.discloses_caller,
             DisclosurePolicy::Always => true,
             DisclosurePolicy::Deny => false,
         };
@@ -190,10 +191,7 @@ impl Reference {
             insert("caller_authid", caller.profile.authid.into());
             insert("caller_authrole", caller.profile.authrole.into());
         }
-        if let Some(level) = caller.profile.trust_level {
-            insert("trustlevel", level.into());
-        }
-        let timeout = work.options.entry("timeout").filter(|timeout| number(timeout) > 0);
+        let timeout = call.options.entry("timeout").filter(|timeout| number(timeout) > 0);
         if let Some(timeout) = timeout.filter(|_| member.forwards_timeout) {
             insert("timeout", timeout.clone());
         }

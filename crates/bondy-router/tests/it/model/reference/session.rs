@@ -137,7 +137,7 @@ impl Reference {
                 self.send_call_error(id, request, "wamp.error.canceled");
             }
             let farewell = goodbye("wamp.close.system_shutdown", Some("the node stops"));
-            self.end_session(id, Some(farewell), false);
+            self.leave_quietly(id, farewell);
         }
     }
 }
