@@ -76,7 +76,10 @@ pub(super) fn check_arrows(dependencies: &BTreeMap<String, Vec<Dependency>>) -> 
         };
         let is_allowed = |target: &&Dependency| {
             let target_name = target.name.as_str();
-            allowed.contains(&target_name) || (target.is_for_tests && TEST_ARROWS.contains(&target_name))
+            // A crate's own tests turn its features on by depending on it.
+            let own = target_name == name;
+            allowed.contains(&target_name)
+                || (target.is_for_tests && (own || TEST_ARROWS.contains(&target_name)))
         };
         let ours = targets.iter().filter(|target| dependencies.contains_key(&target.name));
         for target in ours.filter(|target| !is_allowed(target)) {
@@ -125,6 +128,13 @@ mod tests {
             check_arrows(&crates),
             ["bondy-cli: depends on bondy-router; the design has no such arrow"]
         );
+    }
+
+    #[test]
+    fn the_tests_of_a_crate_may_turn_its_features_on() {
+        let own = Dependency { name: "bondy-router".to_owned(), is_for_tests: true };
+        assert!(check_arrows(&BTreeMap::from([("bondy-router".to_owned(), vec![own])])).is_empty());
+        assert_eq!(check_arrows(&BTreeMap::from([one("bondy-router", &["bondy-router"])])).len(), 1);
     }
 
     #[test]
