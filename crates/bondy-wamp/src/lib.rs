@@ -3,7 +3,8 @@
 //! This crate is pure: no sockets, files, threads, clocks or randomness. It holds every message of the Basic and
 //! the Advanced Profile as a typed struct ([`message`]), ids, URIs and patterns, the three serializers with
 //! envelope parsing and streaming transcoding ([`serializer`]), the framing of messages on a byte stream
-//! ([`framing`]) and the bounded queue of bytes that waits for a peer ([`outbox`]).
+//! ([`framing`]) and the bounded queue of bytes that waits for a peer ([`outbox`]). With the feature `serde`, typed
+//! arguments and results come from and go to all three serializers.
 //!
 //! What it does not do: decide anything. Who may do what, who receives what and when is the router's.
 //!
@@ -18,6 +19,8 @@ pub mod message;
 pub mod mutation;
 pub mod outbox;
 pub mod payload;
+#[cfg(feature = "serde")]
+pub mod serde;
 pub mod serializer;
 pub mod uri;
 pub mod value;

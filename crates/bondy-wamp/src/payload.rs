@@ -81,6 +81,12 @@ pub struct StoredPayload {
 }
 
 impl StoredPayload {
+    /// Positional arguments alone: one encoded list, or nothing.
+    #[cfg(feature = "serde")]
+    pub(crate) fn of_args(serializer: Serializer, args: Buffer) -> Self {
+        Self { serializer, args_len: args.len(), bytes: args.into_boxed_slice() }
+    }
+
     /// The payload, borrowed.
     pub fn as_payload(&self) -> Payload<'_> {
         let (args, kwargs) = self.bytes.split_at(self.args_len);

@@ -54,7 +54,28 @@ pub(crate) enum Token<'a> {
     Dict(Option<usize>),
 }
 
-impl Token<'_> {
+impl<'a> Token<'a> {
+    /// The bytes, if this is a binary, also one that JSON wrote as a string.
+    pub(crate) fn binary(&self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Token::Binary(content) => Some(Cow::Borrowed(content)),
+            Token::BinaryChunks(content) => {
+                Some(Cow::Owned(cbor::chunks(content, cbor::BYTES).flatten().copied().collect()))
+            }
+            Token::Escaped(content) => json::binary_of_escaped(content).map(Cow::Owned),
+            Token::Null
+            | Token::Bool(_)
+            | Token::Unsigned(_)
+            | Token::Negative(_)
+            | Token::Float(_)
+            | Token::Text(_)
+            | Token::UncheckedText(_)
+            | Token::TextChunks(_)
+            | Token::List(_)
+            | Token::Dict(_) => None,
+        }
+    }
+
     /// Is this a binary, also one that JSON wrote as a string?
     pub(crate) fn is_binary(&self) -> bool {
         match self {
@@ -86,6 +107,14 @@ pub struct Items {
     /// Items, or entries, still to come; `None` until the bytes say that it ends.
     remaining: Option<usize>,
     progress: Progress,
+}
+
+#[cfg(feature = "serde")]
+impl Items {
+    /// Items, or entries, still to come, where that is known; as the peer says, unchecked.
+    pub(crate) fn remaining(&self) -> Option<usize> {
+        self.remaining
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +177,7 @@ impl<'a> Decoder<'a> {
 
     /// What has not been read yet.
     #[inline(always)]
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
@@ -161,6 +190,12 @@ impl<'a> Decoder<'a> {
     /// How many bytes have been read.
     pub fn offset(&self) -> usize {
         self.at
+    }
+
+    /// A decoder that has read only so many bytes: to look again at what this one has passed.
+    #[cfg(feature = "serde")]
+    pub(crate) fn rewound(&self, offset: usize) -> Self {
+        Self { at: offset, ..self.clone() }
     }
 
     /// Reads the next scalar, or enters the next container.
@@ -204,6 +239,22 @@ impl<'a> Decoder<'a> {
     #[cold]
     fn expected<T>(&self, what: &'static str, start: usize) -> Result<T, ParseError> {
         Err(ParseErrorKind::Expected(what).at(start))
+    }
+
+    /// Does null stand next? Without reading it, and without scanning what cannot be null.
+    #[cfg(feature = "serde")]
+    pub(crate) fn is_null(&mut self) -> Result<bool, ParseError> {
+        if self.serializer == Serializer::Json {
+            self.at = json::skip_space(self.bytes, self.at);
+        }
+        let may_be_null = match (self.serializer, self.rest()) {
+            (_, []) => true,
+            (Serializer::Json, [first, ..]) => *first == b'n',
+            // An extension may be JavaScript's undefined, and a tag has its content.
+            (Serializer::MessagePack, [first, ..]) => matches!(first, 0xc0 | 0xc7..=0xc9 | 0xd4..=0xd8),
+            (Serializer::Cbor, [first, ..]) => *first >= 0xc0,
+        };
+        Ok(may_be_null && self.kind()? == Kind::Null)
     }
 
     /// Reads null (or CBOR's undefined).
@@ -486,15 +537,13 @@ impl<'a> Decoder<'a> {
             Token::Unsigned(value) => Value::Integer(value.into()),
             Token::Negative(value) => Value::Integer(-1 - i128::from(value)),
             Token::Float(value) => Value::Float(value),
-            Token::Binary(content) => Value::Binary(content.to_vec()),
-            Token::BinaryChunks(content) => {
-                Value::Binary(cbor::chunks(content, cbor::BYTES).flatten().copied().collect())
-            }
-            token @ (Token::Text(_) | Token::UncheckedText(_) | Token::TextChunks(_)) => {
-                Value::String(self.text_of(token, start)?.into_owned())
-            }
-            token @ Token::Escaped(content) => match json::binary_of_escaped(content) {
-                Some(bytes) => Value::Binary(bytes),
+            token @ (Token::Binary(_)
+            | Token::BinaryChunks(_)
+            | Token::Text(_)
+            | Token::UncheckedText(_)
+            | Token::Escaped(_)
+            | Token::TextChunks(_)) => match token.binary() {
+                Some(bytes) => Value::Binary(bytes.into_owned()),
                 None => Value::String(self.text_of(token, start)?.into_owned()),
             },
             Token::List(len) => {
@@ -509,7 +558,7 @@ impl<'a> Decoder<'a> {
                 let mut items = self.enter(len, start)?;
                 let mut entries = BTreeMap::new();
                 while self.next_entry(&mut items)? {
-                    let key = self.value_key()?;
+                    let key = self.key_as_text()?.into_owned();
                     entries.insert(key, self.value()?);
                 }
                 Value::Dict(entries)
@@ -518,13 +567,13 @@ impl<'a> Decoder<'a> {
     }
 
     /// A key as text: what is not text becomes the text that it would be as a key in JSON.
-    fn value_key(&mut self) -> Result<String, ParseError> {
+    pub(crate) fn key_as_text(&mut self) -> Result<Cow<'a, str>, ParseError> {
         let start = self.at;
         let token = self.key_token()?;
         if let Kind::String = token.kind() {
-            return Ok(self.text_of(token, start)?.into_owned());
+            return self.text_of(token, start);
         }
-        Ok(super::transcode::key_text(token, str::to_owned))
+        Ok(Cow::Owned(super::transcode::key_text(token, str::to_owned)))
     }
 }
 

@@ -17,6 +17,14 @@ pub struct Encoder<'o> {
     comma: bool,
 }
 
+/// A place in the output of an [`Encoder`].
+#[cfg(feature = "serde")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    len: usize,
+    comma: bool,
+}
+
 impl<'o> Encoder<'o> {
     /// Appends to this buffer.
     #[inline(always)]
@@ -47,12 +55,25 @@ impl<'o> Encoder<'o> {
 
     /// How many bytes there are, with those that were there before.
     #[inline(always)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.out.len()
     }
 
+    /// Where the output stands, for [`Encoder::rewind`].
+    #[cfg(feature = "serde")]
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { len: self.out.len(), comma: self.comma }
+    }
+
+    /// Takes back everything written since the mark.
+    #[cfg(feature = "serde")]
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        self.out.truncate(mark.len);
+        self.comma = mark.comma;
+    }
+
     /// What was there and what has been appended.
-    pub(super) fn out(&mut self) -> &mut Buffer {
+    pub(crate) fn out(&mut self) -> &mut Buffer {
         self.out
     }
 
@@ -302,7 +323,7 @@ impl<'o> Encoder<'o> {
     /// Begins a container whose length is not known yet, and returns the position that [`Encoder::patch_len`]
     /// wants: a header of 32 bits is left to fill.
     #[inline(always)]
-    pub(super) fn begin_open(&mut self, dict: bool) -> usize {
+    pub(crate) fn begin_open(&mut self, dict: bool) -> usize {
         match self.serializer {
             Serializer::Json => self.open(if dict { b'{' } else { b'[' }),
             Serializer::MessagePack => {
@@ -323,7 +344,7 @@ impl<'o> Encoder<'o> {
 
     /// Ends a container begun with [`Encoder::begin_open`].
     #[inline(always)]
-    pub(super) fn patch_len(&mut self, position: usize, len: u32) {
+    pub(crate) fn patch_len(&mut self, position: usize, len: u32) {
         if self.serializer != Serializer::Json
             && let Some(field) = self.out.get_mut(position - 4..position)
         {

@@ -33,6 +33,11 @@ fn value_holds_for_its_corpus() {
 }
 
 #[test]
+fn serde_holds_for_its_corpus() {
+    replay("serde", oracle::serde);
+}
+
+#[test]
 fn uri_pattern_holds_for_its_corpus() {
     replay("uri_pattern", oracle::uri_pattern);
 }

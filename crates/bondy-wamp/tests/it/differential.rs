@@ -67,6 +67,17 @@ fn values_survive_every_serializer() {
 }
 
 #[test]
+fn typed_values_mean_the_same_as_values() {
+    let mut rng = Rng::with_seed(7);
+    for _ in 0..VALUES / 4 {
+        let serializer = *rng.choice(&Serializer::ALL).unwrap();
+        let bytes = encoded(&mut rng, serializer);
+        oracle::serde(&bytes);
+        oracle::serde(&damaged(&mut rng, bytes));
+    }
+}
+
+#[test]
 fn floats_and_integers_are_exact_through_every_pair_of_serializers() {
     let mut rng = Rng::with_seed(6);
     for _ in 0..VALUES {
@@ -88,7 +99,7 @@ fn floats_and_integers_are_exact_through_every_pair_of_serializers() {
     }
 }
 
-fn finite(rng: &mut Rng) -> f64 {
+pub(crate) fn finite(rng: &mut Rng) -> f64 {
     loop {
         let value = f64::from_bits(rng.u64(..));
         if value.is_finite() {
@@ -144,7 +155,7 @@ fn length(rng: &mut Rng) -> usize {
     }
 }
 
-fn text(rng: &mut Rng) -> String {
+pub(crate) fn text(rng: &mut Rng) -> String {
     let mut text = if rng.u8(..16) == 0 { String::from("\0") } else { String::new() };
     let plain = rng.bool();
     for _ in 0..length(rng) {

@@ -10,4 +10,5 @@ mod oracle;
 mod sample;
 mod strictness;
 mod transcoding;
+mod typed;
 mod wire;

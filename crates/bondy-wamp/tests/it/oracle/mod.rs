@@ -15,6 +15,7 @@ use bondy_wamp::value::Value;
 mod cbor;
 mod json;
 mod msgpack;
+pub mod typed;
 
 /// Any bytes as JSON.
 pub fn parse_json(bytes: &[u8]) {
@@ -134,6 +135,15 @@ pub fn value(bytes: &[u8]) {
         if serializer != Serializer::Json || all_finite(&value) {
             assert!(same(&value, &again), "{value:?} became {again:?}");
         }
+    }
+}
+
+/// Any bytes as typed values of any serializer, and as arguments.
+pub fn serde(bytes: &[u8]) {
+    for serializer in Serializer::ALL {
+        typed::agrees_with_values(serializer, bytes);
+        typed::survives(serializer, bytes);
+        typed::payload_survives(serializer, bytes);
     }
 }
 
