@@ -2,10 +2,12 @@
 //!
 //! Sockets and their options ([`socket`]), TLS that only its owner touches (`tls`), the protocols that come before WAMP
 //! (`detect`, `proxy`, `forwarded`), and the two framings ([`websocket`], [`rawsocket`]), which are pure: bytes in, events
-//! out. The feature `server` adds what only a router needs; a client takes `client` alone.
+//! out. The feature `server` adds what only a router needs, `client` what only a client does (`client`).
 //!
 //! It knows no WAMP message: that is `bondy-wamp`'s, and who may join what is the node's.
 
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod detect;
 #[cfg(feature = "server")]

@@ -6,6 +6,11 @@
     reason = "tests write files and say what they expect"
 )]
 
+#[cfg(all(feature = "client", feature = "server"))]
+mod client;
+#[cfg(feature = "client")]
+#[expect(unreachable_pub, reason = "the fuzz targets, another crate, call these functions too")]
+mod client_oracle;
 mod corpus;
 #[cfg(feature = "server")]
 mod detect;

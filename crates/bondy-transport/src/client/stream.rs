@@ -1,0 +1,90 @@
+//! The byte stream below a client's connection, of whatever kind.
+
+use crate::socket::Stream;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::UnixStream;
+
+/// A socket or a stream in memory. Dropping it closes it.
+#[derive(Debug)]
+pub struct ClientStream(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Socket(Stream),
+    Memory(DuplexStream),
+}
+
+impl From<Stream> for ClientStream {
+    fn from(stream: Stream) -> ClientStream {
+        ClientStream(Kind::Socket(stream))
+    }
+}
+
+impl From<UnixStream> for ClientStream {
+    fn from(stream: UnixStream) -> ClientStream {
+        ClientStream(Kind::Socket(Stream::Unix(stream)))
+    }
+}
+
+impl From<DuplexStream> for ClientStream {
+    fn from(stream: DuplexStream) -> ClientStream {
+        ClientStream(Kind::Memory(stream))
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Socket(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Kind::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Kind::Socket(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Kind::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Kind::Socket(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Kind::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.0 {
+            Kind::Socket(stream) => stream.is_write_vectored(),
+            Kind::Memory(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Socket(stream) => Pin::new(stream).poll_flush(cx),
+            Kind::Memory(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().0 {
+            Kind::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
+            Kind::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
