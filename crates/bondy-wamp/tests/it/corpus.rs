@@ -38,6 +38,11 @@ fn serde_holds_for_its_corpus() {
 }
 
 #[test]
+fn challenge_holds_for_its_corpus() {
+    replay("challenge", oracle::challenge);
+}
+
+#[test]
 fn uri_pattern_holds_for_its_corpus() {
     replay("uri_pattern", oracle::uri_pattern);
 }

@@ -13,6 +13,7 @@ use bondy_wamp::uri::{self, MatchPolicy, UriRule};
 use bondy_wamp::value::Value;
 
 mod cbor;
+mod challenge;
 mod json;
 mod msgpack;
 pub mod typed;
@@ -145,6 +146,11 @@ pub fn serde(bytes: &[u8]) {
         typed::survives(serializer, bytes);
         typed::payload_survives(serializer, bytes);
     }
+}
+
+/// Any bytes as the extra dictionary of CHALLENGE, and of what a client sends.
+pub fn challenge(bytes: &[u8]) {
+    challenge::holds(bytes);
 }
 
 fn all_finite(value: &Value) -> bool {
