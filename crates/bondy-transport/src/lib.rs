@@ -16,6 +16,6 @@ pub mod forwarded;
 pub mod proxy;
 pub mod rawsocket;
 pub mod socket;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "client", feature = "server"))]
 pub mod tls;
 pub mod websocket;

@@ -1,6 +1,7 @@
 //! The server's side of TLS for one listener.
 
-use super::certificate::{BySni, TlsError, read_certified_key, read_client_ca};
+use super::certificate::{CertificateFiles, TlsError, read_authorities, read_certified_key};
+use super::sni::BySni;
 use super::stream::TlsStream;
 use crate::socket::Stream;
 use arc_swap::ArcSwap;
@@ -11,15 +12,6 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A certificate and its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// PEM: the certificate first, then those between it and the authority.
-    pub cert: PathBuf,
-    /// PEM: the private key, not encrypted (PKCS#8, PKCS#1 or SEC1).
-    pub key: PathBuf,
-}
 
 /// The files of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +87,7 @@ fn client_verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let Some(path) = client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
-    let roots = Arc::new(read_client_ca(path)?);
+    let roots = Arc::new(read_authorities(path)?);
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
     verifier.map_err(|source| TlsError::ClientCa { path: path.to_owned(), source })
 }

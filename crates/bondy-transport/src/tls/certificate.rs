@@ -1,19 +1,26 @@
 //! Certificates and keys from PEM files, checked before anything uses them.
 
-use super::CertificateFiles;
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, InconsistentKeys, RootCertStore};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A PEM file larger than this is some other file.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM: the certificate first, then those between it and the authority.
+    pub cert: PathBuf,
+    /// PEM: the private key, not encrypted (PKCS#8, PKCS#1 or SEC1).
+    pub key: PathBuf,
+}
 
 /// Why TLS could not be configured. After a failed reload the old configuration stays in use.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +29,7 @@ pub enum TlsError {
     #[error("TLS needs a certificate: set `tls.cert` and `tls.key`")]
     NoCertificateNamed,
     /// A file cannot be read.
-    #[error("cannot read {path}; check that it exists and that the node's user may read it")]
+    #[error("cannot read {path}; check that it exists and that this process may read it")]
     Read {
         /// The file.
         path: PathBuf,
@@ -93,7 +100,7 @@ pub enum TlsError {
 }
 
 /// Reads a chain and its key, and checks that they are a pair and in their time.
-pub(super) fn read_certified_key(
+pub(crate) fn read_certified_key(
     files: &CertificateFiles,
     provider: &CryptoProvider,
     now: UnixTime,
@@ -142,8 +149,8 @@ fn check_end_entity(
     }
 }
 
-/// Reads the certificate authorities that client certificates must come from.
-pub(super) fn read_client_ca(path: &Path) -> Result<RootCertStore, TlsError> {
+/// Reads the certificate authorities that the other side's certificate must come from.
+pub(crate) fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(path)? {
         roots.add(certificate).map_err(|source| TlsError::Certificate { path: path.to_owned(), source })?;
@@ -188,34 +195,4 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         return Err(TlsError::Pem { path: path.to_owned(), reason: "it is over 4 MiB".to_owned() });
     }
     Ok(bytes)
-}
-
-/// Chooses a certificate by the name that the client asks for (SNI).
-///
-/// The first listed certificate that is valid for the name, and whose key the client can verify, is taken; else,
-/// and without a name, the first whose key the client can verify.
-#[derive(Debug)]
-pub(super) struct BySni {
-    keys: Vec<Arc<CertifiedKey>>,
-}
-
-impl BySni {
-    pub(super) fn new(keys: Vec<Arc<CertifiedKey>>) -> BySni {
-        BySni { keys }
-    }
-}
-
-impl ResolvesServerCert for BySni {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let schemes = hello.signature_schemes();
-        let usable = || self.keys.iter().filter(|one| one.key.choose_scheme(schemes).is_some());
-        let named = name.and_then(|name| usable().find(|one| is_valid_for(one, &name)));
-        named.or_else(|| usable().next()).cloned()
-    }
-}
-
-fn is_valid_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
-    let parsed = key.end_entity_cert().and_then(ParsedCertificate::try_from);
-    parsed.is_ok_and(|certificate| verify_server_name(&certificate, name).is_ok())
 }

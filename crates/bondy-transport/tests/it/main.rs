@@ -6,6 +6,8 @@
     reason = "tests write files and say what they expect"
 )]
 
+#[cfg(feature = "server")]
+mod authority;
 #[cfg(all(feature = "client", feature = "server"))]
 mod client;
 #[cfg(feature = "client")]

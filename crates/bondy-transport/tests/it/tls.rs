@@ -1,112 +1,22 @@
 //! TLS over loopback, against rustls' own client.
 
-use crate::{folder::Folder, socket::listen};
+use crate::authority::{Authority, files};
+use crate::socket::listen;
 use bondy_transport::socket::{Listener, SocketOptions, Stream};
 use bondy_transport::tls::{CertificateFiles, TlsAcceptor, TlsError, TlsFiles, TlsStream};
 use bondy_transport::websocket::handshake::Policy;
 use bondy_transport::websocket::upgrade::{self, Outcome};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SigningKey,
-};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rcgen::{CertificateParams, KeyPair, SigningKey};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 type Client = StreamOwned<ClientConnection, TcpStream>;
-
-/// An authority and a folder for what it issues.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: Folder,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = Folder::new();
-        std::fs::write(folder.path("ca.pem"), issuer.pem()).unwrap();
-        Authority { issuer, folder }
-    }
-
-    fn ca(&self) -> PathBuf {
-        self.folder.path("ca.pem")
-    }
-
-    /// Writes `file.pem` and `file.key` for `names`.
-    fn issue(&self, file: &str, names: &[&str]) -> CertificateFiles {
-        self.issue_with(file, names, |_| {})
-    }
-
-    fn issue_with(
-        &self,
-        file: &str,
-        names: &[&str],
-        adjust: impl FnOnce(&mut CertificateParams),
-    ) -> CertificateFiles {
-        let mut params =
-            CertificateParams::new(names.iter().map(|&one| one.to_owned()).collect::<Vec<_>>()).unwrap();
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        adjust(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        self.write(file, &certificate.pem(), &key.serialize_pem())
-    }
-
-    fn write(&self, file: &str, certificate: &str, key: &str) -> CertificateFiles {
-        let files = CertificateFiles {
-            cert: self.folder.path(&format!("{file}.pem")),
-            key: self.folder.path(&format!("{file}.key")),
-        };
-        std::fs::write(&files.cert, certificate).unwrap();
-        std::fs::write(&files.key, key).unwrap();
-        files
-    }
-
-    fn client_config(&self, identity: Option<&CertificateFiles>) -> ClientConfig {
-        self.client_config_for(identity, rustls::ALL_VERSIONS)
-    }
-
-    fn client_config_for(
-        &self,
-        identity: Option<&CertificateFiles>,
-        versions: &[&'static SupportedProtocolVersion],
-    ) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.issuer.der().clone()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots);
-        match identity {
-            None => builder.with_no_client_auth(),
-            Some(files) => {
-                let chain =
-                    CertificateDer::pem_file_iter(&files.cert).unwrap().collect::<Result<_, _>>().unwrap();
-                builder
-                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&files.key).unwrap())
-                    .unwrap()
-            }
-        }
-    }
-}
-
-fn files(certificates: &[&CertificateFiles]) -> TlsFiles {
-    TlsFiles {
-        certificates: certificates.iter().copied().cloned().collect(),
-        client_ca: None,
-        serves_http: false,
-    }
-}
 
 /// Connects on a thread of its own, so that the blocking client does not stop the server.
 fn connect(port: u16, config: ClientConfig, name: &'static str) -> JoinHandle<io::Result<Client>> {
