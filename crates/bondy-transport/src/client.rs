@@ -16,6 +16,7 @@ mod endpoint;
 mod error;
 mod mask;
 mod stream;
+mod tls;
 mod upgrade;
 
 pub use answer::HeadError;
@@ -24,6 +25,7 @@ pub use endpoint::{Endpoint, EndpointError, EndpointProblem};
 pub use error::{ConnectCause, ConnectError, Phase, RefusedUpgrade};
 pub use mask::RandomError;
 pub use stream::ClientStream;
+pub use tls::{TlsOptions, TlsOptionsError};
 pub use upgrade::{Answer, HeaderError, Refusal, Upgrade, UpgradeError};
 
 use crate::rawsocket::{
@@ -31,9 +33,12 @@ use crate::rawsocket::{
 };
 use crate::socket::SocketOptions;
 use bondy_wamp::serializer::Serializer;
-use endpoint::Protocol;
+use dial::dial;
+use endpoint::{Place, Protocol};
+use error::lost;
 use std::io;
 use std::time::Duration;
+use tls::TlsSetup;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use upgrade::BODY_BYTES_MAX;
 
@@ -52,6 +57,8 @@ pub struct ConnectOptions {
     /// The longest message that is accepted, in bytes; 16 MiB unless changed. Over rawsocket the largest power of two
     /// that is not above it, from 512 B to 16 MiB, is announced and holds.
     pub message_bytes_max: usize,
+    /// How TLS is spoken, where the endpoint wants it.
+    pub tls: TlsOptions,
     /// Sent with the request for a WebSocket, for proxies and gateways on the way.
     pub headers: Vec<(String, String)>,
     /// What is set on a TCP socket.
@@ -63,6 +70,7 @@ impl Default for ConnectOptions {
         ConnectOptions {
             serializers: vec![Serializer::MessagePack, Serializer::Cbor, Serializer::Json],
             message_bytes_max: 16 * 1024 * 1024,
+            tls: TlsOptions::default(),
             headers: Vec::new(),
             socket: SocketOptions::default(),
         }
@@ -84,6 +92,12 @@ impl Connection {
     /// The serializer that was agreed.
     pub fn serializer(&self) -> Serializer {
         self.codec.serializer()
+    }
+
+    /// The 32 bytes of `tls-exporter` (RFC 9266), which bind an authentication to this connection; none without
+    /// TLS 1.3.
+    pub fn channel_id(&self) -> Option<[u8; 32]> {
+        self.stream.channel_id()
     }
 }
 
@@ -115,15 +129,39 @@ pub async fn connect_stream(
     opened.map_err(|cause| ConnectError { endpoint: "the given stream".to_owned(), cause })
 }
 
-async fn open_stream(endpoint: &Endpoint, options: &ConnectOptions) -> Result<ClientStream, ConnectCause> {
-    dial::dial(&endpoint.place, &options.socket).await.map(ClientStream::from)
+/// Connections to one endpoint, encrypted where it wants that.
+struct Dialer<'a> {
+    endpoint: &'a Endpoint,
+    options: &'a ConnectOptions,
+    tls: Option<TlsSetup>,
+}
+
+impl<'a> Dialer<'a> {
+    async fn new(endpoint: &'a Endpoint, options: &'a ConnectOptions) -> Result<Dialer<'a>, ConnectCause> {
+        let tls = match &endpoint.place {
+            Place::Tcp { host, is_tls: true, .. } => {
+                let speaks_http = endpoint.protocol != Protocol::RawSocket;
+                Some(TlsSetup::load(&options.tls, host, speaks_http).await?)
+            }
+            Place::Tcp { .. } | Place::Unix(_) => None,
+        };
+        Ok(Dialer { endpoint, options, tls })
+    }
+
+    async fn open(&self) -> Result<ClientStream, ConnectCause> {
+        let stream = dial(&self.endpoint.place, &self.options.socket).await?;
+        match &self.tls {
+            Some(tls) => tls.handshake(stream).await.map(ClientStream::encrypted),
+            None => Ok(stream.into()),
+        }
+    }
 }
 
 async fn open_rawsocket(endpoint: &Endpoint, options: &ConnectOptions) -> Result<Connection, ConnectCause> {
+    let dialer = Dialer::new(endpoint, options).await?;
     let mut outcome = Err(ConnectCause::NoSerializer);
     for serializer in &options.serializers {
-        let stream = open_stream(endpoint, options).await?;
-        outcome = rawsocket_handshake(stream, *serializer, options).await;
+        outcome = rawsocket_handshake(dialer.open().await?, *serializer, options).await;
         match &outcome {
             Err(ConnectCause::RawSocket(HandshakeError::Refused(RefusalCode::SerializerUnsupported))) => {}
             Ok(_) | Err(_) => break,
@@ -165,7 +203,7 @@ async fn open_websocket(
     mask::fill_random(&mut nonce)?;
     let host = endpoint.host_header();
     let upgrade = Upgrade::new(&host, target, &options.serializers, &options.headers, nonce)?;
-    let mut stream = open_stream(endpoint, options).await?;
+    let mut stream = Dialer::new(endpoint, options).await?.open().await?;
     let (serializer, received) = websocket_handshake(&mut stream, &upgrade).await?;
     let codec = Codec::websocket(serializer, options.message_bytes_max)?;
     Ok(Connection { stream, codec, received })
@@ -214,8 +252,4 @@ async fn receive_some(stream: &mut ClientStream, received: &mut Vec<u8>) -> io::
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
     }
-}
-
-fn lost(phase: Phase, source: io::Error) -> ConnectCause {
-    ConnectCause::Lost { phase, source }
 }

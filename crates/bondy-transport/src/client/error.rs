@@ -1,8 +1,10 @@
 //! Why a connection could not be opened.
 
 use super::mask::RandomError;
+use super::tls::TlsOptionsError;
 use super::upgrade::{HeaderError, UpgradeError};
 use crate::rawsocket::HandshakeError;
+use rustls::{AlertDescription, CertificateError};
 use std::fmt;
 use std::io;
 
@@ -47,6 +49,12 @@ pub enum ConnectCause {
         #[source]
         source: io::Error,
     },
+    /// The TLS options cannot be used.
+    #[error(transparent)]
+    TlsOptions(TlsOptionsError),
+    /// The server is not the one that is trusted, does not trust the client, or does not speak TLS.
+    #[error("TLS failed{}", advice(.0))]
+    Tls(#[source] rustls::Error),
     /// The connection ended before it was of use.
     #[error("the connection was lost during the {phase}")]
     Lost {
@@ -70,6 +78,8 @@ pub enum ConnectCause {
 /// What a server is asked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// TLS, before either of the others.
+    TlsHandshake,
     /// HTTP's upgrade to a WebSocket.
     WebSocketHandshake,
     /// The four octets of either side.
@@ -79,6 +89,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Phase::TlsHandshake => "TLS handshake",
             Phase::WebSocketHandshake => "WebSocket handshake",
             Phase::RawSocketHandshake => "rawsocket handshake",
         })
@@ -127,5 +138,45 @@ fn hint(error: HandshakeError) -> &'static str {
         | HandshakeError::Serializer(_)
         | HandshakeError::Refused(_)
         | HandshakeError::SerializerChanged(_) => "",
+    }
+}
+
+/// The cause behind an error of the stream: TLS hands its own through.
+pub(super) fn lost(phase: Phase, source: io::Error) -> ConnectCause {
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(error) => ConnectCause::Tls(error.clone()),
+        None => ConnectCause::Lost { phase, source },
+    }
+}
+
+/// What to do about the failures of TLS that are met most.
+fn advice(error: &rustls::Error) -> &'static str {
+    use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
+    match error {
+        // A bad signature: of an authority by the same name.
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "; the server's certificate comes from an authority that is not trusted here: name the file with the \
+             authority's certificate"
+        }
+        InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "; connect by a name that the server's certificate has, or set the server name",
+        InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "; the server's certificate must be renewed, or the clock here is wrong"
+        }
+        InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            "; check the clock here"
+        }
+        AlertReceived(AlertDescription::CertificateRequired) => {
+            "; the server wants a client certificate: name its file and that of its key"
+        }
+        AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown,
+        ) => "; the server does not accept the client certificate",
+        InvalidMessage(_) => "; the server does not speak TLS there: use ws:// or rs://, or another port",
+        _ => "",
     }
 }

@@ -1,7 +1,9 @@
 //! The client's end: against this crate's own server half, and against servers that misbehave.
 
 mod codec;
+mod misbehaviour;
 mod server;
+mod tls;
 
 use bondy_transport::client::{
     ConnectCause, ConnectError, ConnectOptions, Connection, Endpoint, Received, connect, connect_stream,
@@ -9,10 +11,14 @@ use bondy_transport::client::{
 use bondy_transport::rawsocket::{HandshakeError, RefusalCode};
 use bondy_wamp::serializer::Serializer;
 use server::{echo_rawsocket, echo_websocket};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::folder::Folder;
 use crate::socket::listen;
+
+/// Nothing here takes as long, unless something hangs.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The error with all its causes, as a person reads it.
 fn chain(error: &dyn std::error::Error) -> String {
@@ -26,7 +32,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 async fn connect_to(url: &str, options: &ConnectOptions) -> Result<Connection, ConnectError> {
-    connect(&Endpoint::parse(url).unwrap(), options).await
+    let endpoint = Endpoint::parse(url).unwrap();
+    let connecting = connect(&endpoint, options);
+    tokio::time::timeout(DEADLINE, connecting).await.expect("connecting ends in time")
 }
 
 fn offering(serializers: &[Serializer]) -> ConnectOptions {
@@ -60,7 +68,8 @@ async fn exchange(connection: &mut Connection, message: &[u8]) -> Vec<u8> {
             return answer;
         }
         if taken == 0 || received.is_empty() {
-            assert_ne!(stream.read_buf(received).await.unwrap(), 0, "the server is gone");
+            let reading = tokio::time::timeout(DEADLINE, stream.read_buf(received));
+            assert_ne!(reading.await.expect("an answer comes in time").unwrap(), 0, "the server is gone");
         }
     }
 }

@@ -77,7 +77,7 @@ pub(crate) async fn serve_websocket(stream: impl AsyncRead + AsyncWrite + Unpin)
                 Event::Close(received) => close::append_answer(&received, None, &mut output),
             }
         }
-        let written = upgraded.stream.write_all(&output).await;
+        let written = send(&mut upgraded.stream, &output).await;
         input.clear();
         if written.is_err() || upgraded.stream.read_buf(&mut input).await.unwrap_or(0) == 0 {
             return upgraded.uri.to_string();
@@ -105,7 +105,7 @@ pub(crate) async fn serve_rawsocket(
             return false;
         }
     };
-    stream.write_all(&reply).await.unwrap();
+    send(&mut stream, &reply).await.unwrap();
     let decoder = rawsocket::Decoder::new(negotiated.receive_max);
     let mut input = Vec::new();
     loop {
@@ -132,8 +132,13 @@ pub(crate) async fn serve_rawsocket(
             }
         };
         input.drain(..range.end);
-        if stream.write_all(&output).await.is_err() {
+        if send(&mut stream, &output).await.is_err() {
             return true;
         }
     }
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
