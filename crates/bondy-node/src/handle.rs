@@ -4,12 +4,14 @@
 //! says it is ready.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
+use crate::door::Door;
 use crate::node::{RunningNode, StartError};
 
 /// Commands that wait for the node's thread.
@@ -19,6 +21,7 @@ const COMMANDS_MAX: usize = 16;
 #[derive(Debug)]
 pub struct NodeHandle {
     bound: BTreeMap<String, String>,
+    door: Door,
     commands: mpsc::Sender<Command>,
     thread: Option<JoinHandle<usize>>,
 }
@@ -44,7 +47,7 @@ impl NodeHandle {
             .spawn(move || runtime.block_on(serve(config, started, receiver)))
             .map_err(StartError::Worker)?;
         match outcome.blocking_recv() {
-            Ok(Ok(bound)) => Ok(Self { bound, commands, thread: Some(thread) }),
+            Ok(Ok((bound, door))) => Ok(Self { bound, door, commands, thread: Some(thread) }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::Worker(std::io::Error::other("the node's thread has ended"))),
         }
@@ -53,6 +56,20 @@ impl NodeHandle {
     /// Where each listener listens, by name: `HOST:PORT` or `unix:PATH`, with the ports that the system chose.
     pub fn bound(&self) -> &BTreeMap<String, String> {
         &self.bound
+    }
+
+    /// Connects to the node without an address, as if over a Unix socket to the listener of this name, which must
+    /// serve rawsocket. What that listener expects first (a PROXY header, TLS) it expects here too, and its limits
+    /// hold.
+    ///
+    /// It never waits, so it may be called within an async runtime; set the stream non-blocking before it is given to
+    /// one.
+    ///
+    /// # Errors
+    /// If there is no such listener, if more connections wait than a worker takes, or if the system has no descriptors
+    /// left.
+    pub fn connect(&self, listener: &str) -> std::io::Result<UnixStream> {
+        self.door.connect(listener)
     }
 
     /// Reads certificates and keys anew, for connections to come.
@@ -80,7 +97,7 @@ impl Drop for NodeHandle {
     }
 }
 
-type Started = oneshot::Sender<Result<BTreeMap<String, String>, StartError>>;
+type Started = oneshot::Sender<Result<(BTreeMap<String, String>, Door), StartError>>;
 
 async fn serve(config: Config, started: Started, mut commands: mpsc::Receiver<Command>) -> usize {
     let running = match RunningNode::start(&config).await {
@@ -90,7 +107,7 @@ async fn serve(config: Config, started: Started, mut commands: mpsc::Receiver<Co
             return 0;
         }
     };
-    if started.send(Ok(running.bound().clone())).is_err() {
+    if started.send(Ok((running.bound().clone(), running.door()))).is_err() {
         return running.drain(Duration::ZERO).await;
     }
     loop {

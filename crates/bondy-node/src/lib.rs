@@ -9,6 +9,7 @@
 pub mod config;
 
 mod connection;
+mod door;
 mod framer;
 mod handle;
 mod http;

@@ -113,20 +113,29 @@ pub(crate) async fn accept_all(socket: Socket, listener: Arc<ListenerContext>, w
 }
 
 async fn hand_out(accepted: Accepted, listener: &Arc<ListenerContext>, workers: &[WorkerHandle]) {
-    let connections = listener.connections.load(Ordering::Relaxed);
-    let max = listener.config.connections_max;
-    if connections >= max + REFUSALS_MAX {
-        return;
-    }
-    let least_loaded = workers.iter().min_by_key(|worker| worker.shared.connections.load(Ordering::Relaxed));
-    if let Some(worker) = least_loaded {
-        let closed = listener.node.connection_closed();
-        let count =
-            ConnectionCount::new(Arc::clone(&worker.shared), Arc::clone(&listener.connections), closed);
-        let intake = Intake { accepted, listener: Arc::clone(listener), is_full: connections >= max, count };
+    if let Some((worker, intake)) = assign(accepted, listener, workers) {
         // A worker that is gone means that the node is stopping.
         let _ = worker.intake.send(intake).await;
     }
+}
+
+/// The least loaded worker and what it is to be given, counted from now on; `None` where the listener has so many
+/// connections that it does not even answer.
+pub(crate) fn assign<'a>(
+    accepted: Accepted,
+    listener: &Arc<ListenerContext>,
+    workers: &'a [WorkerHandle],
+) -> Option<(&'a WorkerHandle, Intake)> {
+    let connections = listener.connections.load(Ordering::Relaxed);
+    let max = listener.config.connections_max;
+    if connections >= max + REFUSALS_MAX {
+        return None;
+    }
+    let worker = workers.iter().min_by_key(|worker| worker.shared.connections.load(Ordering::Relaxed))?;
+    let closed = listener.node.connection_closed();
+    let count = ConnectionCount::new(Arc::clone(&worker.shared), Arc::clone(&listener.connections), closed);
+    let intake = Intake { accepted, listener: Arc::clone(listener), is_full: connections >= max, count };
+    Some((worker, intake))
 }
 
 /// The receiving end of a worker's intake.

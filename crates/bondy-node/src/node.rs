@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{AddressFamilies, Config, Disclosure, RealmConfig};
 use crate::connection::{Connection, handle_message};
+use crate::door::Door;
 use crate::join::{self, JoinError, SharedNames};
 use crate::listener::{Intake, IntakeReceiver, ListenError, ListenerContext, accept_all, is_disconnect};
 use crate::memory;
@@ -337,6 +338,11 @@ impl RunningNode {
     /// Where each listener listens, by name: `HOST:PORT` or `unix:PATH`, with the ports that the system chose.
     pub(crate) fn bound(&self) -> &BTreeMap<String, String> {
         &self.bound
+    }
+
+    /// The way in for others in this process.
+    pub(crate) fn door(&self) -> Door {
+        Door::new(&self.listeners, &self.handles)
     }
 
     /// Reads certificates and keys anew, for connections to come.

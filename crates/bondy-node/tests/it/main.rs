@@ -6,6 +6,7 @@
 mod admin;
 mod authority;
 mod config;
+mod door;
 mod faults;
 #[path = "../../../bondy-transport/tests/it/folder.rs"]
 mod folder;

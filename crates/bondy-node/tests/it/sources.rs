@@ -6,7 +6,7 @@ use crate::node::Setup;
 use crate::peer::{self, Dial, Peer, until_end};
 
 /// Realms open to one family of addresses each, to both, and to everybody without asking.
-const REALMS: &str = "
+pub(crate) const REALMS: &str = "
   - uri: v4
     authmethods: [anonymous]
     sources: [{usernames: [anonymous], authmethod: anonymous, cidr: 0.0.0.0/0}]

@@ -85,7 +85,11 @@ impl Dial {
     }
 
     pub(crate) fn try_open(&self) -> io::Result<Wire> {
-        let mut stream = self.try_connect()?;
+        self.open_over(self.try_connect()?)
+    }
+
+    /// Shakes hands over a stream that is open already.
+    pub(crate) fn open_over(&self, mut stream: Stream) -> io::Result<Wire> {
         let receive = match self.protocol {
             Protocol::RawSocket => self.shake_rawsocket(&mut stream)?,
             Protocol::WebSocket => self.shake_websocket(&mut stream)?,
