@@ -61,3 +61,23 @@ async fn dial_tcp(addresses: &[SocketAddr], options: &SocketOptions) -> Result<S
         ConnectCause::Unreachable { addresses: tried.join(", "), source }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_left_for_the_next() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let refusing = gone.local_addr().unwrap();
+        drop(gone);
+        let listener = TcpListener::bind("[::1]:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let options = SocketOptions::default();
+        let stream = dial_tcp(&[refusing, open, refusing], &options).await.unwrap();
+        assert_eq!(stream.peer_address().unwrap().to_string(), open.to_string());
+        let error = dial_tcp(&[refusing, refusing], &options).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("no connection to {refusing}, {refusing};")), "{error}");
+    }
+}

@@ -23,7 +23,8 @@ pub struct TlsOptions {
     pub ca_file: Option<PathBuf>,
     /// The client's own certificate, followed by those between it and the authority, and its private key.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Accepts any certificate, so that anybody on the way can read and change everything. For tests.
+    /// Accepts any certificate, whatever `ca_file` says, so that anybody on the way can read and change everything. For
+    /// tests.
     pub insecure: bool,
     /// The name that the server's certificate must be valid for, instead of the URL's host.
     pub server_name: Option<String>,

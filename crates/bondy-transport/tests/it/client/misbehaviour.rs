@@ -169,6 +169,19 @@ async fn refusals_show_status_reason_body_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_refusal_whose_body_never_ends_is_told_all_the_same() {
+    let error = after_answer(|_| "HTTP/1.1 503 Busy\r\n\r\ncome later".to_owned()).await;
+    assert!(chain(&error).ends_with("HTTP 503 Busy: come later"), "{}", chain(&error));
+    let error = meet(websocket_url, async |mut stream: TcpStream| {
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").await.unwrap();
+        while stream.write_all(&[b'x'; 1000]).await.is_ok() {}
+    })
+    .await;
+    assert!(chain(&error).len() < 1300, "a long body is cut");
+}
+
+#[tokio::test]
 async fn rawsocket_refusals_are_told_apart() {
     let cases = [
         (1, RefusalCode::SerializerUnsupported, "serializer unsupported"),
