@@ -56,7 +56,7 @@ impl<'de> PayloadReader<'de> {
 
     /// The keyword arguments where there is nothing else, or the only positional argument.
     fn entries<T>(self, read: impl FnOnce(Reader<'_, 'de>) -> Result<T, Error>) -> Result<T, Error> {
-        if self.payload.kwargs.is_empty() || self.positional_count() > 0 {
+        if self.payload.kwargs.is_empty() || self.first_is_null() != Ok(None) {
             return self.only(read);
         }
         let mut decoder = self.decoder(self.payload.kwargs).map_err(in_kwargs)?;
@@ -67,17 +67,22 @@ impl<'de> PayloadReader<'de> {
 
     /// Is there no argument, or is the only one null?
     fn is_nothing(&self) -> bool {
-        match self.positional_count() {
-            0 => !self.has_keywords(),
-            1 => self.first_is_null().unwrap_or(false),
-            _ => false,
+        match self.first_is_null() {
+            Ok(None) => !self.has_keywords(),
+            Ok(Some(true)) => self.positional_count() == 1,
+            // What is wrong is said by whoever reads it.
+            Ok(Some(false)) | Err(_) => false,
         }
     }
 
-    fn first_is_null(&self) -> Result<bool, ParseError> {
+    /// Is the first positional argument null, if there is one?
+    fn first_is_null(&self) -> Result<Option<bool>, ParseError> {
+        if self.payload.args.is_empty() {
+            return Ok(None);
+        }
         let mut decoder = self.decoder(self.payload.args)?;
         let mut items = decoder.list()?;
-        Ok(decoder.next_item(&mut items)? && decoder.is_null()?)
+        if decoder.next_item(&mut items)? { decoder.is_null().map(Some) } else { Ok(None) }
     }
 
     /// Is there at least one keyword argument?
@@ -86,7 +91,7 @@ impl<'de> PayloadReader<'de> {
             let mut items = decoder.dict()?;
             decoder.next_entry(&mut items)
         });
-        first.unwrap_or(false)
+        !self.payload.kwargs.is_empty() && first.unwrap_or(true)
     }
 
     /// How many positional arguments there are, so far as they are well-formed.

@@ -474,7 +474,14 @@ fn arguments_that_do_not_fit_are_an_error_that_says_so() {
         read::<BTreeMap<String, u8>>("", "{\"a\":[]}").unwrap_err(),
         "kwargs.a: invalid type: sequence, expected u8 (at byte 5)"
     );
-    assert_eq!(read::<u8>("5", "").unwrap_err(), "args: a list expected (at byte 0)");
+    for kwargs in ["", "{}", "{\"a\":1}"] {
+        let no_list = "args: a list expected (at byte 0)";
+        assert_eq!(read::<u8>("5", kwargs).unwrap_err(), no_list);
+        assert_eq!(read::<Option<u8>>("5", kwargs).unwrap_err(), no_list);
+        assert_eq!(read::<BTreeMap<String, u8>>("5", kwargs).unwrap_err(), no_list);
+    }
+    assert!(read::<Option<u8>>("", "[]").is_err());
+    assert!(read::<Option<u8>>("[null,null]", "").unwrap_err().contains("there are 2"));
 }
 
 #[test]
