@@ -56,7 +56,7 @@ pub enum ConnectCause {
     #[error("TLS failed{}", advice(.0))]
     Tls(#[source] rustls::Error),
     /// The connection ended before it was of use.
-    #[error("the connection was lost during the {phase}")]
+    #[error("the connection ended during the {phase}; check that scheme and port of the URL belong together")]
     Lost {
         /// What was going on.
         phase: Phase,
