@@ -1,8 +1,8 @@
 //! The WebSocket protocol (RFC 6455) with permessage-deflate (RFC 7692), for both ends of a connection.
 //!
-//! Everything except [`upgrade`] is pure: bytes in, events out, no sockets and no clock. The pieces:
+//! Everything except `upgrade` is pure: bytes in, events out, no sockets and no clock. The pieces:
 //!
-//! * [`handshake`] judges an HTTP upgrade request; [`upgrade`] runs it over a stream (feature `server`);
+//! * [`handshake`] judges an HTTP upgrade request; `upgrade` runs it over a stream (feature `server`);
 //! * [`decoder`] turns received bytes into messages and control frames;
 //! * [`frame`] reads and writes one frame header, [`close`] one close frame;
 //! * [`deflate`] compresses and inflates one message.

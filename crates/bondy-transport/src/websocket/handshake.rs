@@ -1,6 +1,6 @@
 //! The opening handshake, seen from the server (RFC 6455, section 4.2).
 //!
-//! Judges one HTTP request; reading the request and writing the response is [`upgrade`](super::upgrade)'s.
+//! Judges one HTTP request; reading the request and writing the response is `upgrade`'s.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
