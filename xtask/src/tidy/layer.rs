@@ -11,6 +11,10 @@ pub(super) const PURE: [&str; 3] = ["bondy-wamp", "bondy-iam", "bondy-router"];
 /// Crates that any test may use besides: to speak raw WAMP over a real socket.
 const TEST_ARROWS: [&str; 2] = ["bondy-wamp", "bondy-transport"];
 
+/// Crates that the tests of one crate may use besides: a client is tested against the router that it is made for, in the
+/// same process. Nothing of the server gets into the client by that.
+const TEST_ARROWS_OF: [(&str, &str); 1] = [("bondy-client", "bondy-node")];
+
 /// Each crate with the crates of the workspace that it may depend on.
 const ARROWS: [(&str, &[&str]); 14] = [
     ("bondy-wamp", &[]),
@@ -79,7 +83,7 @@ pub(super) fn check_arrows(dependencies: &BTreeMap<String, Vec<Dependency>>) -> 
             // A crate's own tests turn its features on by depending on it.
             let own = target_name == name;
             allowed.contains(&target_name)
-                || (target.is_for_tests && (own || TEST_ARROWS.contains(&target_name)))
+                || (target.is_for_tests && (own || may_test_with(name, target_name)))
         };
         let ours = targets.iter().filter(|target| dependencies.contains_key(&target.name));
         for target in ours.filter(|target| !is_allowed(target)) {
@@ -87,6 +91,10 @@ pub(super) fn check_arrows(dependencies: &BTreeMap<String, Vec<Dependency>>) -> 
         }
     }
     findings
+}
+
+fn may_test_with(name: &str, target: &str) -> bool {
+    TEST_ARROWS.contains(&target) || TEST_ARROWS_OF.contains(&(name, target))
 }
 
 /// Findings about the pure crate `name`, whose dependencies, direct and indirect, are the lines of `tree`.
@@ -135,6 +143,16 @@ mod tests {
         let own = Dependency { name: "bondy-router".to_owned(), is_for_tests: true };
         assert!(check_arrows(&BTreeMap::from([("bondy-router".to_owned(), vec![own])])).is_empty());
         assert_eq!(check_arrows(&BTreeMap::from([one("bondy-router", &["bondy-router"])])).len(), 1);
+    }
+
+    #[test]
+    fn the_client_is_tested_against_a_node_and_built_without() {
+        let depending = |is_for_tests| {
+            let node = Dependency { name: "bondy-node".to_owned(), is_for_tests };
+            check_arrows(&BTreeMap::from([one("bondy-node", &[]), ("bondy-client".to_owned(), vec![node])]))
+                .len()
+        };
+        assert_eq!((depending(true), depending(false)), (0, 1));
     }
 
     #[test]
