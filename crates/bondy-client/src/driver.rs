@@ -1,0 +1,267 @@
+//! The background task of a client: it connects, joins, moves bytes, keeps the connection alive, and connects again.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bondy_transport::client::ConnectOptions;
+use tokio::sync::watch;
+
+use crate::connection::{ConnectionEvent, EndReason, SessionDetails};
+use crate::dial::Places;
+use crate::error::{ConnectError, full};
+use crate::join::Identification;
+use crate::link::Link;
+use crate::policy::{ReconnectPolicy, may_reconnect};
+use crate::shared::Shared;
+
+/// How long the answer to GOODBYE is waited for, and the closing of the connection.
+pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The timer never sleeps longer, so that adding durations to now stays in range.
+const TIMER_MAX: Duration = Duration::from_secs(3600);
+
+/// When a silent connection is asked for a sign of life, and when it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeepAlive {
+    /// A ping is sent when nothing came for so long.
+    pub(crate) interval: Duration,
+    /// The connection is given up when nothing came for so long after it.
+    pub(crate) timeout: Duration,
+}
+
+/// What the background task owns.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) places: Places,
+    pub(crate) identification: Identification,
+    pub(crate) options: ConnectOptions,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) reconnect: ReconnectPolicy,
+    pub(crate) keep_alive: Option<KeepAlive>,
+    pub(crate) closing: watch::Receiver<bool>,
+    /// Why it is over, as far as is known: what is told if the task is cut off.
+    pub(crate) end: EndReason,
+}
+
+/// A session that was joined and is not served yet.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    index: usize,
+    link: Link,
+    details: Arc<SessionDetails>,
+}
+
+impl Driver {
+    /// Tries every place once, in order.
+    pub(crate) async fn connect_first(&mut self) -> Result<Joined, ConnectError> {
+        let mut errors = Vec::new();
+        for index in self.places.order() {
+            match self.attempt(index).await {
+                Ok(joined) => return Ok(joined),
+                Err(error) => {
+                    let is_final = error.is_final();
+                    errors.push((self.places.place(index).to_string(), error));
+                    if is_final {
+                        break;
+                    }
+                }
+            }
+        }
+        match errors.len() {
+            0 | 1 => Err(errors.pop().map_or(ConnectError::NoUrl, |(_, error)| error)),
+            _ => Err(ConnectError::All(errors)),
+        }
+    }
+
+    /// Connects and joins, within the time for that.
+    async fn attempt(&mut self, index: usize) -> Result<Joined, ConnectError> {
+        let place = self.places.place(index).clone();
+        let url = place.to_string();
+        let joining = async {
+            let connection = place.dial(&self.options).await?;
+            self.identification.join(connection, url.clone()).await
+        };
+        let outcome = tokio::time::timeout(self.connect_timeout, joining)
+            .await
+            .unwrap_or(Err(ConnectError::Timeout(self.connect_timeout)));
+        match outcome {
+            Ok((link, welcomed)) => {
+                self.places.succeeded(index);
+                let details = Arc::new(welcomed.details);
+                let begun = (Arc::clone(&details), welcomed.message_bytes_max, Instant::now());
+                self.shared.with(|session| session.joined(begun.0, begun.1, begun.2));
+                tracing::info!(session = %details.id, realm = %details.realm, "joined");
+                Ok(Joined { index, link, details })
+            }
+            Err(error) => {
+                self.places.failed(index, Instant::now());
+                tracing::debug!(%url, error = full(&error), "not connected");
+                Err(error)
+            }
+        }
+    }
+
+    /// Serves sessions until there is none to come.
+    pub(crate) async fn run(mut self, first: Joined) {
+        let mut joined = first;
+        loop {
+            self.end = self.serve(joined).await;
+            if !may_reconnect(&self.end) || self.reconnect.attempts_max == Some(0) {
+                return;
+            }
+            joined = match self.connect_again().await {
+                Ok(joined) => joined,
+                Err(end) => {
+                    self.end = end;
+                    return;
+                }
+            };
+        }
+    }
+
+    /// One session, from WELCOME to its end.
+    async fn serve(&mut self, joined: Joined) -> EndReason {
+        let Joined { index, mut link, details } = joined;
+        let end = self.drive(&mut link).await;
+        if end != EndReason::Closed {
+            tracing::info!(session = %details.id, realm = %details.realm, reason = %end, "disconnected");
+            self.places.failed(index, Instant::now());
+        }
+        self.shared.with(|state| state.disconnected(&end, link.heard()));
+        let is_broken = matches!(end, EndReason::Lost(_) | EndReason::Silent(_));
+        if !is_broken {
+            // Whoever does not read any more is left alone after a while.
+            let _ = tokio::time::timeout(CLOSE_WAIT_MAX, link.close()).await;
+        }
+        end
+    }
+
+    async fn drive(&mut self, link: &mut Link) -> EndReason {
+        let shared = Arc::clone(&self.shared);
+        let mut watchdog =
+            Watchdog { keep_alive: self.keep_alive, pinged: None, pings: 0, leave_until: None };
+        let mut timer = pin!(tokio::time::sleep_until(tokio::time::Instant::now() + TIMER_MAX));
+        loop {
+            let next = watchdog.next(link, shared.with(|session| session.next_deadline()));
+            if next < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(next);
+            }
+            tokio::select! {
+                biased;
+                end = poll_fn(|context| link.poll_io(&shared, context)) => return end,
+                () = shared.woken() => {}
+                () = closing(&mut self.closing), if watchdog.leave_until.is_none() => {
+                    if !shared.with(|session| session.leave()) {
+                        return EndReason::Closed;
+                    }
+                    watchdog.leave_until = Some(Instant::now() + CLOSE_WAIT_MAX);
+                }
+                () = &mut timer => {
+                    let now = Instant::now();
+                    if let Some(end) = watchdog.check(link, now) {
+                        return end;
+                    }
+                    shared.with(|session| session.expire(now));
+                }
+            }
+        }
+    }
+
+    /// Tries place after place, with pauses that grow.
+    async fn connect_again(&mut self) -> Result<Joined, EndReason> {
+        let mut attempt: u32 = 0;
+        // A round goes through all places; the pauses are between rounds.
+        let places = u32::try_from(self.places.len()).unwrap_or(u32::MAX).max(1);
+        loop {
+            let round = attempt / places + 1;
+            let after = match attempt.is_multiple_of(places) {
+                true => self.reconnect.pause(round, fastrand::f64()),
+                false => Duration::ZERO,
+            };
+            attempt = attempt.saturating_add(1);
+            let index = self.places.order()[0];
+            let url = self.places.place(index).to_string();
+            self.shared.with(|session| session.tell(&ConnectionEvent::Reconnecting { attempt, after, url }));
+            let mut close = self.closing.clone();
+            let outcome = tokio::select! {
+                biased;
+                () = closing(&mut close) => return Err(EndReason::Closed),
+                outcome = async {
+                    tokio::time::sleep(after).await;
+                    self.attempt(index).await
+                } => outcome,
+            };
+            let error = match outcome {
+                Ok(joined) => return Ok(joined),
+                Err(error) => error,
+            };
+            if error.is_final() {
+                return Err(match error {
+                    ConnectError::Refused { reason, message } => EndReason::Abort { reason, message },
+                    other => EndReason::Lost(full(&other)),
+                });
+            }
+            if self.reconnect.attempts_max.is_some_and(|max| attempt >= max) {
+                return Err(EndReason::GaveUp { attempts: attempt, last: full(&error) });
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// Also where the task is cut off by the end of its runtime: nobody waits in vain.
+    fn drop(&mut self) {
+        self.shared.with(|session| session.close(&self.end));
+    }
+}
+
+/// Resolves when the client is to be closed.
+async fn closing(closing: &mut watch::Receiver<bool>) {
+    // Without a sender there is no handle left.
+    let _ = closing.wait_for(|is_closing| *is_closing).await;
+}
+
+/// Deadlines of one connection.
+#[derive(Debug)]
+struct Watchdog {
+    keep_alive: Option<KeepAlive>,
+    /// When the last ping was sent, if nothing came since.
+    pinged: Option<Instant>,
+    pings: u64,
+    leave_until: Option<Instant>,
+}
+
+impl Watchdog {
+    fn silence_ends(&self, link: &Link) -> Option<Instant> {
+        let keep_alive = self.keep_alive?;
+        Some(match self.pinged.filter(|pinged| *pinged >= link.heard()) {
+            Some(pinged) => pinged + keep_alive.timeout,
+            None => link.heard() + keep_alive.interval,
+        })
+    }
+
+    fn next(&self, link: &Link, session: Option<Instant>) -> tokio::time::Instant {
+        let latest = Instant::now() + TIMER_MAX;
+        let deadlines = [self.silence_ends(link), self.leave_until, session];
+        deadlines.into_iter().flatten().fold(latest, Instant::min).into()
+    }
+
+    /// Pings, or says why the connection must end.
+    fn check(&mut self, link: &mut Link, now: Instant) -> Option<EndReason> {
+        if self.leave_until.is_some_and(|until| until <= now) {
+            return Some(EndReason::Closed);
+        }
+        if self.silence_ends(link).is_none_or(|ends| ends > now) {
+            return None;
+        }
+        if self.pinged.is_some_and(|pinged| pinged >= link.heard()) {
+            return Some(EndReason::Silent(now.saturating_duration_since(link.heard())));
+        }
+        self.pings += 1;
+        link.ping(self.pings);
+        self.pinged = Some(now);
+        None
+    }
+}

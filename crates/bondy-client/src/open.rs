@@ -1,0 +1,170 @@
+//! Calls whose input comes in parts (progressive call invocations).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_sink::Sink;
+
+use crate::arguments::{Arguments, ToArguments};
+use crate::call::{Call, CancelOnDrop, FromReply, Parts};
+use crate::error::{CallError, SendError};
+use crate::progressive::{PARTS_MAX, Progressive, Running};
+use crate::queue::Queue;
+use crate::session::{CallAnswer, Refusal, Ticket};
+use crate::shared::RoomWait;
+
+/// Bytes of results that may wait to be read.
+const PART_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// An open call: input goes in, results come out. It is canceled when its results are dropped before the last.
+#[derive(Debug)]
+pub struct Open<T> {
+    /// What goes in.
+    pub inputs: Inputs,
+    /// What comes out.
+    pub results: Progressive<T>,
+}
+
+impl<T: FromReply> Open<T> {
+    pub(crate) async fn begin(call: Call<T>) -> Result<Self, CallError> {
+        let parts = call.into_parts().map_err(SendError::from)?;
+        let shared = parts.client.shared();
+        let queue = Arc::new(Queue::new(PARTS_MAX, PART_BYTES_MAX));
+        let ticket = shared
+            .begin(|session| {
+                let answer = || CallAnswer::Parts(Arc::clone(&queue));
+                session.begin_call(&parts.call, true, PARTS_MAX, answer)
+            })
+            .await?;
+        let guard = CancelOnDrop::new(shared, ticket, parts.cancel_mode);
+        let results = Progressive::running(Running { parts: queue, guard });
+        Ok(Self { inputs: Inputs { parts, ticket, is_open: true, room: RoomWait::default() }, results })
+    }
+
+    /// Sends another input.
+    ///
+    /// # Errors
+    /// The call has ended, or the input cannot be sent.
+    pub async fn send<A: ToArguments>(&mut self, input: A) -> Result<(), CallError> {
+        self.inputs.send(input).await
+    }
+
+    /// Sends the last input and waits for the final result; progressive ones are dropped.
+    ///
+    /// # Errors
+    /// The call has no result, or the input cannot be sent.
+    pub async fn finish<A: ToArguments>(mut self, input: A) -> Result<T, CallError> {
+        // Where the call has ended already, its result says why.
+        match self.inputs.finish(input).await {
+            Ok(()) | Err(CallError::Canceled) => self.results.last().await,
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The input of an open call, as a sink; closing it sends an empty last input.
+#[derive(Debug)]
+pub struct Inputs {
+    parts: Parts,
+    ticket: Ticket,
+    is_open: bool,
+    room: RoomWait,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Parts").field("call", &self.call).finish_non_exhaustive()
+    }
+}
+
+impl Inputs {
+    /// Sends another input.
+    ///
+    /// # Errors
+    /// The call has ended ([`CallError::Canceled`]; its results say how), or the input cannot be sent.
+    pub async fn send<A: ToArguments>(&mut self, input: A) -> Result<(), CallError> {
+        self.send_part(input, true).await
+    }
+
+    /// Sends the last input.
+    ///
+    /// # Errors
+    /// As for [`Inputs::send`].
+    pub async fn finish<A: ToArguments>(&mut self, input: A) -> Result<(), CallError> {
+        self.send_part(input, false).await
+    }
+
+    async fn send_part<A: ToArguments>(&mut self, input: A, more: bool) -> Result<(), CallError> {
+        let arguments = self.encode(&input)?;
+        std::future::poll_fn(|context| self.poll_room(context)).await?;
+        self.append(&arguments, more)
+    }
+
+    fn encode<A: ToArguments + ?Sized>(&self, input: &A) -> Result<Arguments, CallError> {
+        let serializer = self.parts.client.shared().serializer();
+        Ok(input.to_arguments(serializer).map_err(SendError::from)?)
+    }
+
+    /// Ready once there is room. The call may have ended meanwhile.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        if !self.is_open {
+            return Poll::Ready(Err(CallError::Canceled));
+        }
+        ready!(self.room.poll(self.parts.client.shared(), context));
+        Poll::Ready(Ok(()))
+    }
+
+    fn append(&mut self, arguments: &Arguments, more: bool) -> Result<(), CallError> {
+        let (ticket, call) = (self.ticket, &self.parts.call);
+        let shared = self.parts.client.shared();
+        match shared.with(|session| session.continue_call(ticket, call, arguments, more)) {
+            Ok(true) => {
+                self.is_open = more;
+                Ok(())
+            }
+            Ok(false) => {
+                self.is_open = false;
+                Err(CallError::Canceled)
+            }
+            Err(refusal) => Err(refused(&refusal)),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> CallError {
+    match refusal {
+        Refusal::Failed(error) => error.clone().into(),
+        Refusal::NotJoined | Refusal::NoRoom => CallError::Disconnected,
+    }
+}
+
+impl<A: ToArguments> Sink<A> for Inputs {
+    type Error = CallError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        self.poll_room(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, input: A) -> Result<(), CallError> {
+        let arguments = self.encode(&input)?;
+        self.append(&arguments, true)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        // The background task writes what was appended.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+        if !self.is_open {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_room(context))?;
+        match self.append(&Arguments::none(), false) {
+            // A call that has ended takes no more input, which is what was wanted.
+            Ok(()) | Err(CallError::Canceled) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Invocations: those that run, those that wait for their turn, and how they are told to stop.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bondy_wamp::error_uri::ErrorUri;
+use bondy_wamp::id::RequestId;
+use bondy_wamp::message::{self, CancelMode, Interrupt, Message, MessageType};
+use tokio::sync::Notify;
+
+use super::registration::{NewRegistration, RegistrationToken};
+use super::{Effect, INVOCATIONS_MAX, Phase, Refusal, Session};
+use crate::arguments::{Arguments, Details};
+use crate::error::{RUNTIME_ERROR, SendError, WampError, full};
+use crate::identity::Identity;
+use crate::queue::Queue;
+
+/// Invocations of one registration that wait because `concurrency` of them run. Beyond, `wamp.error.unavailable`.
+pub(crate) const INVOCATIONS_QUEUED_MAX: usize = 1024;
+/// Inputs of one progressive invocation that may wait to be read. Beyond, the invocation ends with an error.
+const INPUTS_QUEUED_MAX: usize = 1024;
+/// Their bytes.
+const INPUT_BYTES_QUEUED_MAX: usize = 64 * 1024 * 1024;
+
+/// Why an invocation is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancellation {
+    /// The caller waits for what this side answers to that.
+    Kill,
+    /// Nobody waits for an answer any more.
+    NoWait,
+    /// It took longer than its caller allowed.
+    Timeout,
+    /// The connection that it came through is gone.
+    Disconnected,
+}
+
+/// Tells an invocation to stop, once.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    cancellation: OnceLock<Cancellation>,
+    told: Notify,
+}
+
+impl Signal {
+    /// Tells it; the first reason counts.
+    pub(crate) fn cancel(&self, cancellation: Cancellation) {
+        if self.cancellation.set(cancellation).is_ok() {
+            self.told.notify_waiters();
+        }
+    }
+
+    /// Why, if it was told.
+    pub(crate) fn cancellation(&self) -> Option<Cancellation> {
+        self.cancellation.get().copied()
+    }
+
+    /// Waits until it is told.
+    pub(crate) async fn canceled(&self) -> Cancellation {
+        loop {
+            let told = self.told.notified();
+            if let Some(cancellation) = self.cancellation() {
+                return cancellation;
+            }
+            told.await;
+        }
+    }
+}
+
+/// An invocation that is to be run.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(crate) generation: u64,
+    pub(crate) request: RequestId,
+    pub(crate) registration: RegistrationToken,
+    pub(crate) registered: Arc<NewRegistration>,
+    pub(crate) arguments: Arguments,
+    pub(crate) procedure: Arc<str>,
+    pub(crate) receive_progress: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) caller: Option<Identity>,
+    pub(crate) trustlevel: Option<u64>,
+    pub(crate) details: Details,
+    pub(crate) signal: Arc<Signal>,
+    pub(crate) inputs: Option<Arc<Queue<Arguments>>>,
+}
+
+/// An invocation that was not answered.
+#[derive(Debug)]
+pub(super) struct Running {
+    signal: Arc<Signal>,
+    /// Present as long as more input may come.
+    inputs: Option<Arc<Queue<Arguments>>>,
+}
+
+/// How a handler ended.
+#[derive(Debug)]
+pub(crate) enum Finished {
+    /// It answered.
+    Answered(Result<Arguments, WampError>),
+    /// It was told to stop, and is gone.
+    Stopped(Cancellation),
+    /// It panicked.
+    Panicked,
+}
+
+impl Session {
+    pub(super) fn handle_invocation(&mut self, invocation: &message::Invocation<'_>) {
+        let request = invocation.request;
+        if self.invocations.contains_key(&request) {
+            self.more_input(invocation);
+            return;
+        }
+        let Some(token) = self.registrations.by_registration(invocation.registration) else {
+            self.refuse(request, "this client has no such registration");
+            return;
+        };
+        if self.invocations.len() >= INVOCATIONS_MAX {
+            self.refuse(request, "too many invocations are running");
+            return;
+        }
+        let Some(registration) = self.registrations.entries.get_mut(&token) else { return };
+        let is_full = registration.is_full();
+        if is_full && registration.queued.len() >= INVOCATIONS_QUEUED_MAX {
+            self.refuse(request, "too many invocations are waiting");
+            return;
+        }
+        let received = Invocation::received(invocation, self.generation, token, &registration.new);
+        let running = Running { signal: Arc::clone(&received.signal), inputs: received.inputs.clone() };
+        if is_full {
+            registration.queued.push_back(received);
+        } else {
+            registration.running += 1;
+            self.effects.push(Effect::Invoke(received));
+        }
+        self.invocations.insert(request, running);
+    }
+
+    fn more_input(&mut self, invocation: &message::Invocation<'_>) {
+        let Some(running) = self.invocations.get_mut(&invocation.request) else { return };
+        let Some(inputs) = &running.inputs else { return };
+        let arguments = Arguments::from(invocation.payload);
+        let bytes = arguments.len();
+        let is_last = !invocation.details.progress;
+        if inputs.try_push(arguments, bytes).is_err() {
+            inputs.end();
+            let error = WampError::with_message(
+                ErrorUri::Unavailable.as_str(),
+                format!("more than {INPUTS_QUEUED_MAX} inputs wait to be read"),
+            );
+            running.signal.cancel(Cancellation::NoWait);
+            self.invocations.remove(&invocation.request);
+            self.send_error(invocation.request, &error);
+        } else if is_last {
+            inputs.end();
+            running.inputs = None;
+        }
+    }
+
+    /// "Ask another callee, if there is one."
+    fn refuse(&mut self, request: RequestId, why: &str) {
+        self.send_error(request, &WampError::with_message(ErrorUri::Unavailable.as_str(), why));
+    }
+
+    pub(super) fn handle_interrupt(&mut self, interrupt: Interrupt) {
+        let Some(running) = self.invocations.get(&interrupt.request) else { return };
+        match interrupt.mode {
+            CancelMode::Kill => running.signal.cancel(Cancellation::Kill),
+            CancelMode::KillNoWait | CancelMode::Skip => {
+                running.signal.cancel(Cancellation::NoWait);
+                self.invocations.remove(&interrupt.request);
+            }
+        }
+    }
+
+    /// The connection is gone, or the client is closed.
+    pub(super) fn cancel_invocations(&mut self, cancellation: Cancellation) {
+        for running in std::mem::take(&mut self.invocations).into_values() {
+            running.signal.cancel(cancellation);
+            if let Some(inputs) = running.inputs {
+                inputs.end();
+            }
+        }
+    }
+
+    /// Sends a progressive result; false where the invocation is not waited for any more.
+    pub(crate) fn progress(
+        &mut self,
+        generation: u64,
+        request: RequestId,
+        arguments: &Arguments,
+    ) -> Result<bool, Refusal> {
+        if !self.is_running(generation, request) || self.phase != Phase::Joined {
+            return Ok(false);
+        }
+        self.check_ready()?;
+        self.send_yield(request, true, arguments)?;
+        Ok(true)
+    }
+
+    fn is_running(&self, generation: u64, request: RequestId) -> bool {
+        generation == self.generation && self.invocations.contains_key(&request)
+    }
+
+    fn send_yield(
+        &mut self,
+        request: RequestId,
+        progress: bool,
+        arguments: &Arguments,
+    ) -> Result<(), Refusal> {
+        let payload = arguments.payload();
+        let options = message::Attributes::none(self.serializer);
+        self.try_send(&Message::Yield(message::Yield { request, progress, options, payload }))
+    }
+
+    /// A handler has ended: answers, where an answer is waited for, and lets the next one begin.
+    pub(crate) fn finish(
+        &mut self,
+        generation: u64,
+        request: RequestId,
+        registration: RegistrationToken,
+        finished: Finished,
+    ) {
+        if self.is_running(generation, request) {
+            self.invocations.remove(&request);
+            self.answer(request, finished);
+        }
+        let Some(registration) = self.registrations.entries.get_mut(&registration) else { return };
+        registration.running = registration.running.saturating_sub(1);
+        while !registration.is_full() {
+            let Some(next) = registration.queued.pop_front() else { return };
+            // One that was interrupted while it waited is not begun.
+            if self.invocations.contains_key(&next.request) {
+                registration.running += 1;
+                self.effects.push(Effect::Invoke(next));
+            }
+        }
+    }
+
+    fn answer(&mut self, request: RequestId, finished: Finished) {
+        if self.phase != Phase::Joined {
+            return;
+        }
+        let error = match finished {
+            Finished::Answered(Ok(arguments)) => match self.send_yield(request, false, &arguments) {
+                Ok(()) => return,
+                Err(refusal) => too_large(&refusal),
+            },
+            Finished::Answered(Err(error)) => error,
+            Finished::Stopped(Cancellation::Timeout) => ErrorUri::Timeout.into(),
+            Finished::Stopped(Cancellation::Kill | Cancellation::NoWait | Cancellation::Disconnected) => {
+                ErrorUri::Canceled.into()
+            }
+            Finished::Panicked => WampError::with_message(RUNTIME_ERROR, "the procedure's handler panicked"),
+        };
+        self.send_error(request, &error);
+    }
+
+    fn send_error(&mut self, request: RequestId, error: &WampError) {
+        if let Err(refusal) = self.try_send_error(request, error) {
+            // Without arguments an error is some bytes more than its URI.
+            let _ = self.try_send_error(request, &too_large(&refusal));
+        }
+    }
+
+    fn try_send_error(&mut self, request: RequestId, error: &WampError) -> Result<(), Refusal> {
+        let details = message::Attributes::none(self.serializer);
+        let payload = error.arguments().payload();
+        let request_type = MessageType::Invocation;
+        self.try_send(&Message::Error(message::Error {
+            request_type,
+            request,
+            details,
+            error: error.uri().into(),
+            payload,
+        }))
+    }
+}
+
+/// What the caller hears where the handler's answer cannot be sent.
+fn too_large(refusal: &Refusal) -> WampError {
+    match refusal {
+        Refusal::Failed(SendError::Encode(error)) => WampError::runtime(full(error)),
+        Refusal::Failed(_) | Refusal::NotJoined | Refusal::NoRoom => WampError::with_message(
+            ErrorUri::PayloadSizeExceeded.as_str(),
+            "the answer is larger than the router takes",
+        ),
+    }
+}
+
+impl Invocation {
+    fn received(
+        message: &message::Invocation<'_>,
+        generation: u64,
+        registration: RegistrationToken,
+        registered: &Arc<NewRegistration>,
+    ) -> Box<Self> {
+        let details = &message.details;
+        let procedure = match &details.procedure {
+            Some(procedure) => Arc::from(&**procedure),
+            None => Arc::clone(&registered.procedure),
+        };
+        let inputs =
+            details.progress.then(|| Arc::new(Queue::new(INPUTS_QUEUED_MAX, INPUT_BYTES_QUEUED_MAX)));
+        Box::new(Self {
+            generation,
+            request: message.request,
+            registration,
+            registered: Arc::clone(registered),
+            arguments: message.payload.into(),
+            procedure,
+            receive_progress: details.receive_progress,
+            timeout: Some(details.timeout_ms).filter(|ms| *ms > 0).map(Duration::from_millis),
+            caller: details.caller.as_ref().map(Identity::of),
+            trustlevel: details.trustlevel,
+            details: Details::of(&details.attributes),
+            signal: Arc::new(Signal::default()),
+            inputs,
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! The client against a real node in the same process.
+
+#![allow(clippy::disallowed_methods, reason = "these tests use sockets, files and clocks")]
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod call;
+#[path = "../../../bondy-transport/tests/it/folder.rs"]
+mod folder;
+mod node;
+mod proxy;
+mod pubsub;
+mod reconnect;

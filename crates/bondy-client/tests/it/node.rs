@@ -1,0 +1,121 @@
+//! A node to connect to, and clients of it.
+
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use bondy_client::{Builder, Client, Serializer};
+use bondy_node::NodeHandle;
+use bondy_node::config::{Config, Request, Surroundings, load_from};
+
+use crate::folder::Folder;
+
+/// The realm that is there unless a test asks for others.
+pub(crate) const REALM: &str = "realm1";
+
+/// Nothing here takes longer, on however slow a machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A node with a listener for each transport, gone with it.
+pub(crate) struct TestNode {
+    /// Present until it is dropped.
+    handle: Option<NodeHandle>,
+    _folder: Folder,
+}
+
+impl Drop for TestNode {
+    /// On a thread of its own: a node may not be stopped from within an async runtime, where tests drop it.
+    fn drop(&mut self) {
+        let handle = self.handle.take();
+        std::thread::scope(|scope| scope.spawn(|| drop(handle)).join().unwrap());
+    }
+}
+
+/// A way to reach a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    RawSocket(Serializer),
+    WebSocket(Serializer),
+    Unix(Serializer),
+}
+
+/// The usual ways: each transport and each serializer once.
+pub(crate) const WAYS: [Way; 4] = [
+    Way::RawSocket(Serializer::MessagePack),
+    Way::WebSocket(Serializer::Json),
+    Way::WebSocket(Serializer::Cbor),
+    Way::Unix(Serializer::Json),
+];
+
+impl TestNode {
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let folder = Folder::new();
+        let unix = folder.path("socket");
+        let yaml = format!(
+            "workers: 2\nlog: {{level: 'off'}}\nlisteners:\n  \
+             raw: {{bind: '127.0.0.1:0', serve: [rawsocket]}}\n  \
+             web: {{bind: '127.0.0.1:0', serve: [websocket]}}\n  \
+             unix: {{bind: 'unix:{}', serve: [rawsocket]}}\n\
+             realms:\n  - {{uri: {REALM}, authmethods: [anonymous], security_enabled: false}}\n",
+            unix.display()
+        );
+        let config = config(&yaml);
+        let handle = std::thread::scope(|scope| scope.spawn(|| NodeHandle::start(config)).join().unwrap());
+        Self { handle: Some(handle.unwrap_or_else(|error| panic!("{error:?}"))), _folder: folder }
+    }
+
+    pub(crate) fn address(&self, listener: &str) -> String {
+        self.handle.as_ref().expect("it is there until it is dropped").bound()[listener].clone()
+    }
+
+    pub(crate) fn url(&self, way: Way) -> String {
+        match way {
+            Way::RawSocket(_) => format!("rs://{}", self.address("raw")),
+            Way::WebSocket(_) => format!("ws://{}/ws", self.address("web")),
+            Way::Unix(_) => self.address("unix"),
+        }
+    }
+
+    /// A client that is to be connected.
+    pub(crate) fn builder(&self, way: Way) -> Builder {
+        let (Way::RawSocket(serializer) | Way::WebSocket(serializer) | Way::Unix(serializer)) = way;
+        Client::builder().url(self.url(way)).realm(REALM).serializers([serializer])
+    }
+
+    pub(crate) async fn client(&self, way: Way) -> Client {
+        in_time("connecting", self.builder(way).connect()).await.unwrap()
+    }
+
+    /// A client over rawsocket with MessagePack.
+    pub(crate) async fn plain_client(&self) -> Client {
+        self.client(WAYS[0]).await
+    }
+}
+
+#[track_caller]
+fn config(yaml: &str) -> Config {
+    let request = Request { file: Some("bondy.yaml".into()), ..Request::default() };
+    let read = |_: &Path| Ok(yaml.as_bytes().to_vec());
+    let surroundings = Surroundings { environment: Vec::new(), read: &read };
+    load_from(&request, &surroundings).unwrap_or_else(|problems| panic!("{problems}\n{yaml}")).config
+}
+
+/// Runs an async test on two threads.
+#[track_caller]
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(test)
+}
+
+/// The outcome, which must come before the deadline.
+#[track_caller]
+pub(crate) fn in_time<T>(what: &str, future: impl IntoFuture<Output = T>) -> impl Future<Output = T> {
+    let future = future.into_future();
+    async move {
+        match tokio::time::timeout(DEADLINE, future).await {
+            Ok(outcome) => outcome,
+            Err(_) => panic!("waited in vain for {what}"),
+        }
+    }
+}
