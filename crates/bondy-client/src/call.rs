@@ -23,7 +23,7 @@ use crate::shared::Shared;
 
 /// So much longer than the router's timer the client's own runs, so that the router's answer comes first where there is
 /// one.
-const TIMEOUT_SLACK: Duration = Duration::from_secs(1);
+pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(1);
 
 /// The raw result of a call.
 #[derive(Clone, Debug, PartialEq)]

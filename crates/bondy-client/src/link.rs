@@ -20,6 +20,8 @@ use crate::shared::Shared;
 
 /// What is read at once. A larger message lets the buffer grow while it comes.
 const READ_BYTES: usize = 32 * 1024;
+/// Reads in one turn, so that the background task gets to its other duties under load too.
+const READS_MAX: usize = 16;
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 
@@ -135,7 +137,7 @@ impl Link {
         {
             return Poll::Ready(end);
         }
-        loop {
+        for _ in 0..READS_MAX {
             if let Err(error) = self.write_some(shared, context) {
                 return Poll::Ready(EndReason::Lost(error.to_string()));
             }
@@ -150,6 +152,8 @@ impl Link {
                 return Poll::Ready(end);
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {

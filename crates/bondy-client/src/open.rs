@@ -1,21 +1,16 @@
 //! Calls whose input comes in parts (progressive call invocations).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_sink::Sink;
 
 use crate::arguments::{Arguments, ToArguments};
-use crate::call::{Call, CancelOnDrop, FromReply, Parts};
+use crate::call::{Call, FromReply, Parts};
 use crate::error::{CallError, SendError};
-use crate::progressive::{PARTS_MAX, Progressive, Running};
-use crate::queue::Queue;
-use crate::session::{CallAnswer, Refusal, Ticket};
+use crate::progressive::{Progressive, Running};
+use crate::session::{Refusal, Ticket};
 use crate::shared::RoomWait;
-
-/// Bytes of results that may wait to be read.
-const PART_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// An open call: input goes in, results come out. It is canceled when its results are dropped before the last.
 #[derive(Debug)]
@@ -29,16 +24,8 @@ pub struct Open<T> {
 impl<T: FromReply> Open<T> {
     pub(crate) async fn begin(call: Call<T>) -> Result<Self, CallError> {
         let parts = call.into_parts().map_err(SendError::from)?;
-        let shared = parts.client.shared();
-        let queue = Arc::new(Queue::new(PARTS_MAX, PART_BYTES_MAX));
-        let ticket = shared
-            .begin(|session| {
-                let answer = || CallAnswer::Parts(Arc::clone(&queue));
-                session.begin_call(&parts.call, true, PARTS_MAX, answer)
-            })
-            .await?;
-        let guard = CancelOnDrop::new(shared, ticket, parts.cancel_mode);
-        let results = Progressive::running(Running { parts: queue, guard });
+        let (running, ticket) = Running::begin(&parts, true).await?;
+        let results = Progressive::running(running);
         Ok(Self { inputs: Inputs { parts, ticket, is_open: true, room: RoomWait::default() }, results })
     }
 

@@ -5,13 +5,15 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::time::{Instant, Sleep};
 
-use crate::call::{Call, CancelOnDrop, FromReply};
+use crate::call::{Call, CancelOnDrop, FromReply, Parts, TIMEOUT_SLACK};
 use crate::error::{CallError, SendError};
 use crate::queue::Queue;
-use crate::session::{CallAnswer, Part};
+use crate::session::{CallAnswer, Part, Ticket};
 
 /// Progressive results of one call that may wait to be read. Beyond, the call is canceled and ends with
 /// [`CallError::TooSlow`]: none of them is lost silently.
@@ -56,8 +58,42 @@ enum Stage {
 /// A call that was sent.
 #[derive(Debug)]
 pub(crate) struct Running {
-    pub(crate) parts: Arc<Queue<Part>>,
-    pub(crate) guard: CancelOnDrop,
+    parts: Arc<Queue<Part>>,
+    guard: CancelOnDrop,
+    /// For a call with a timeout, which begins anew with each result.
+    timeout: Option<(Duration, Pin<Box<Sleep>>)>,
+}
+
+impl Running {
+    /// Sends a call. With `more`, further input follows.
+    pub(crate) async fn begin(parts: &Parts, more: bool) -> Result<(Self, Ticket), CallError> {
+        let shared = parts.client.shared();
+        let queue = Arc::new(Queue::new(PARTS_MAX, PART_BYTES_MAX));
+        let ticket = shared
+            .begin(|session| {
+                let answer = || CallAnswer::Parts(Arc::clone(&queue));
+                session.begin_call(&parts.call, more, PARTS_MAX, answer)
+            })
+            .await?;
+        let guard = CancelOnDrop::new(shared, ticket, parts.cancel_mode);
+        let timer = |timeout| (timeout, Box::pin(tokio::time::sleep(timeout + TIMEOUT_SLACK)));
+        Ok((Self { parts: queue, guard, timeout: parts.timeout.map(timer) }, ticket))
+    }
+
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Part>, CallError>> {
+        if let Poll::Ready(taken) = self.parts.poll_next(context) {
+            if let Some((timeout, timer)) = &mut self.timeout {
+                timer.as_mut().reset(Instant::now() + *timeout + TIMEOUT_SLACK);
+            }
+            return Poll::Ready(Ok(taken.map(|taken| taken.item)));
+        }
+        match &mut self.timeout {
+            Some((timeout, timer)) => {
+                timer.as_mut().poll(context).map(|()| Err(CallError::Timeout(*timeout)))
+            }
+            None => Poll::Pending,
+        }
+    }
 }
 
 impl<T> std::fmt::Debug for Progressive<T> {
@@ -76,16 +112,7 @@ impl<T> Progressive<T> {
         let parts = call.into_parts();
         let beginning = async move {
             let parts = parts.map_err(SendError::from)?;
-            let shared = parts.client.shared();
-            let queue = Arc::new(Queue::new(PARTS_MAX, PART_BYTES_MAX));
-            let ticket = shared
-                .begin(|session| {
-                    let answer = || CallAnswer::Parts(Arc::clone(&queue));
-                    session.begin_call(&parts.call, false, PARTS_MAX, answer)
-                })
-                .await?;
-            let guard = CancelOnDrop::new(shared, ticket, parts.cancel_mode);
-            Ok(Running { parts: queue, guard })
+            Ok(Running::begin(&parts, false).await?.0)
         };
         Self { stage: Stage::Beginning(Box::pin(beginning)), result: PhantomData }
     }
@@ -124,9 +151,8 @@ impl<T: FromReply> Progressive<T> {
             }
         }
         let Stage::Running(running) = &mut self.stage else { return Poll::Ready(None) };
-        let part = ready!(running.parts.poll_next(context)).map(|taken| taken.item);
-        match part {
-            Some(Part::Partial(reply)) => match T::from_reply(reply) {
+        match ready!(running.poll_part(context)) {
+            Ok(Some(Part::Partial(reply))) => match T::from_reply(reply) {
                 Ok(result) => Poll::Ready(Some(Ok(Progress::Partial(result)))),
                 // Who cannot read the results does not want more of them.
                 Err(error) => {
@@ -134,11 +160,13 @@ impl<T: FromReply> Progressive<T> {
                     Poll::Ready(Some(Err(error.into())))
                 }
             },
-            Some(Part::Final(outcome)) => {
+            Ok(Some(Part::Final(outcome))) => {
                 running.guard.disarm();
                 self.end(outcome.and_then(|reply| Ok(Progress::Final(T::from_reply(reply)?))))
             }
-            None => self.end(Err(CallError::Closed)),
+            Ok(None) => self.end(Err(CallError::Closed)),
+            // With the stage the guard is dropped, which cancels the call.
+            Err(error) => self.end(Err(error)),
         }
     }
 

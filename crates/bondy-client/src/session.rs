@@ -239,7 +239,7 @@ impl Session {
     pub(crate) fn handle(&mut self, message: &Message<'_>, now: Instant) -> Result<(), Violation> {
         match message {
             Message::Result(result) => self.handle_result(result),
-            Message::Event(event) => self.handle_event(event),
+            Message::Event(event) => self.handle_event(event, now),
             Message::Invocation(invocation) => self.handle_invocation(invocation),
             Message::Interrupt(interrupt) => self.handle_interrupt(*interrupt),
             Message::Error(error) => self.handle_error(error, now)?,

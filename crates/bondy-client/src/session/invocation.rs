@@ -163,7 +163,10 @@ impl Session {
     }
 
     pub(super) fn handle_interrupt(&mut self, interrupt: Interrupt) {
-        let Some(running) = self.invocations.get(&interrupt.request) else { return };
+        let Some(running) = self.invocations.get_mut(&interrupt.request) else { return };
+        if let Some(inputs) = running.inputs.take() {
+            inputs.end();
+        }
         match interrupt.mode {
             CancelMode::Kill => running.signal.cancel(Cancellation::Kill),
             CancelMode::KillNoWait | CancelMode::Skip => {

@@ -1,5 +1,7 @@
 //! Publications, and what becomes of an EVENT.
 
+use std::time::Instant;
+
 use bondy_wamp::message::{self, Message, PublishOptions, Published, Receivers};
 use tokio::sync::oneshot;
 
@@ -60,11 +62,11 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_event(&mut self, message: &message::Event<'_>) {
+    pub(super) fn handle_event(&mut self, message: &message::Event<'_>, now: Instant) {
         // An event that was on its way while UNSUBSCRIBE was.
         let Some(topic) = self.topics.by_subscription(message.subscription) else { return };
         let event = Event::received(message, topic.uri());
-        let is_slow = topic.deliver(&event, message.payload.len(), message.details.dropped);
+        let is_slow = topic.deliver(&event, message.payload.len(), message.details.dropped, now);
         if is_slow {
             let topic = topic.uri().to_string();
             self.tell(&ConnectionEvent::SlowSubscription { topic });

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bondy_wamp::error_uri::ErrorUri;
 use bondy_wamp::id::{PublicationId, SubscriptionId};
@@ -22,6 +22,9 @@ use crate::subscribe::{Event, EventQueue};
 
 /// Publications that a stream which asks for retained events remembers, so as not to deliver one twice: the newest.
 const REMEMBERED_PUBLICATIONS_MAX: usize = 4096;
+
+/// How often it is told that one stream is slow, at most.
+const SLOW_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Names a topic's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +76,8 @@ pub(crate) struct Topic {
 struct Stream {
     number: u64,
     queue: Arc<EventQueue>,
+    /// When it was last told that the stream is slow.
+    told_slow: Option<Instant>,
     /// Present where the stream wants retained events.
     remembered: Option<Remembered>,
     /// Present until SUBSCRIBED has come for the first time.
@@ -109,15 +114,19 @@ impl Topic {
     }
 
     /// Appends the event to every stream that wants it; true if one of them lost an event and this is to be told.
-    pub(super) fn deliver(&mut self, event: &Event, bytes: usize, lost_before: u64) -> bool {
+    pub(super) fn deliver(&mut self, event: &Event, bytes: usize, lost_before: u64, now: Instant) -> bool {
         let mut is_slow = false;
         for stream in self.streams.iter_mut().filter(|stream| stream.confirmation.is_none()) {
             let is_wanted = match &mut stream.remembered {
                 Some(remembered) => remembered.insert(event.publication()) || !event.is_retained(),
                 None => !event.is_retained(),
             };
-            if is_wanted {
-                is_slow |= stream.queue.push(event.clone(), bytes, lost_before);
+            if is_wanted
+                && stream.queue.push(event.clone(), bytes, lost_before)
+                && stream.told_slow.is_none_or(|told| since(told, now) >= SLOW_TOLD_EVERY)
+            {
+                stream.told_slow = Some(now);
+                is_slow = true;
             }
         }
         is_slow
@@ -258,7 +267,13 @@ impl Session {
             }
         };
         let remembered = new.get_retained.then(Remembered::default);
-        topic.streams.push(Stream { number, queue: Arc::clone(&new.queue), remembered, confirmation });
+        topic.streams.push(Stream {
+            number,
+            queue: Arc::clone(&new.queue),
+            told_slow: None,
+            remembered,
+            confirmation,
+        });
         self.topics.streams += 1;
         Ok((subscriber, receiver))
     }

@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod call;
+mod connection;
 #[path = "../../../bondy-transport/tests/it/folder.rs"]
 mod folder;
 mod node;
+mod progress;
 mod proxy;
 mod pubsub;
 mod reconnect;

@@ -119,3 +119,12 @@ pub(crate) fn in_time<T>(what: &str, future: impl IntoFuture<Output = T>) -> imp
         }
     }
 }
+
+/// Waits until the condition holds.
+pub(crate) async fn wait_for(what: &str, mut is_reached: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + DEADLINE;
+    while !is_reached() {
+        assert!(std::time::Instant::now() < until, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
