@@ -9,7 +9,7 @@ use bondy_transport::websocket::{ProtocolError, Role};
 use bondy_wamp::serializer::Serializer;
 use std::borrow::Cow;
 
-use crate::client_oracle::received_in_pieces;
+use crate::client_oracle::{client_codec, client_upgrade, received_in_pieces};
 use crate::oracle;
 
 const MESSAGE_BYTES_MAX: usize = 1024;
@@ -195,5 +195,29 @@ fn frames_of_the_wrong_kind_are_violations() {
     for (wire, error) in cases {
         let received = received_in_pieces(&mut websocket(Serializer::Json), wire, usize::MAX);
         assert_eq!(received, (Vec::new(), Some(CodecError::WebSocket(error))));
+    }
+}
+
+#[test]
+fn random_bytes_never_panic() {
+    let mut random = fastrand::Rng::with_seed(13);
+    let answer = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: wamp.2.cbor\r\n\r\n";
+    for _ in 0..1000 {
+        let bytes: Vec<u8> = (0..random.usize(0..40)).map(|_| random.u8(..) & random.u8(..)).collect();
+        client_codec(&bytes);
+        let mut bytes = answer.to_vec();
+        for _ in 0..random.usize(0..4) {
+            let at = random.usize(..bytes.len());
+            match random.u8(0..3) {
+                0 => bytes[at] = random.u8(..),
+                1 => bytes.insert(at, b"\r\n:, \0"[random.usize(0..6)]),
+                _ => drop(bytes.drain(at..)),
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        client_upgrade(&bytes);
     }
 }
