@@ -1,9 +1,9 @@
 //! Describing a client before it connects.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bondy_transport::client::{ConnectOptions, Endpoint};
+use bondy_transport::client::{ConnectOptions, Endpoint, TlsOptions};
 use bondy_wamp::serializer::Serializer;
 use bondy_wamp::uri::{UriRule, is_valid};
 
@@ -32,6 +32,7 @@ pub const OUTGOING_BYTES_DEFAULT: usize = 1024 * 1024;
 /// | reconnect | for ever, 100 ms to 30 s | see [`ReconnectPolicy`] |
 /// | while disconnected | wait 10 s | short interruptions are not noticed |
 /// | outgoing bytes | 1 MiB | beyond, senders wait for the socket |
+/// | close timeout | 5 s | a router that does not answer GOODBYE holds nobody up |
 #[must_use = "a client connects when `connect` is awaited"]
 #[derive(Debug)]
 pub struct Builder {
@@ -46,6 +47,7 @@ pub struct Builder {
     keep_alive: Option<KeepAlive>,
     while_disconnected: WhileDisconnected,
     outgoing_bytes_max: usize,
+    close_timeout: Duration,
 }
 
 impl Builder {
@@ -65,6 +67,7 @@ impl Builder {
             }),
             while_disconnected: WhileDisconnected::default(),
             outgoing_bytes_max: OUTGOING_BYTES_DEFAULT,
+            close_timeout: Duration::from_secs(5),
         }
     }
 
@@ -111,7 +114,13 @@ impl Builder {
         self
     }
 
-    /// Changes how connections are opened: TLS, headers, sockets, the longest message.
+    /// How TLS is spoken with `wss://` and `rss://`: whom to trust, and the client's own certificate.
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.options.tls = tls;
+        self
+    }
+
+    /// Changes how connections are opened otherwise: headers, sockets, the longest message.
     pub fn connect_options(mut self, change: impl FnOnce(&mut ConnectOptions)) -> Self {
         change(&mut self.options);
         self
@@ -154,6 +163,12 @@ impl Builder {
         self
     }
 
+    /// How long a closing client waits for the answer to its GOODBYE, and then for the connection to close.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
     /// Connects and joins. Every URL is tried once; from then on the client reconnects by itself. The future may be
     /// dropped, which gives up. Must be called in a tokio runtime with I/O and time, in which the client then lives.
     ///
@@ -183,7 +198,7 @@ impl Builder {
             return Err(ConnectError::Realm(self.realm));
         }
         let limits = Limits { outgoing_bytes_max: self.outgoing_bytes_max };
-        let shared = Shared::new(limits, self.while_disconnected);
+        let shared = Shared::new(limits, self.while_disconnected, self.close_timeout);
         let mut driver = Driver {
             closing: shared.closing(),
             shared: Arc::clone(&shared),
@@ -192,12 +207,17 @@ impl Builder {
                 realm: self.realm,
                 agent: self.agent,
                 authrole: self.authrole,
-                authenticators: self.authenticators,
+                authenticators: self
+                    .authenticators
+                    .into_iter()
+                    .map(|one| Arc::new(Mutex::new(one)))
+                    .collect(),
             },
             options: self.options,
             connect_timeout: self.connect_timeout,
             reconnect: self.reconnect,
             keep_alive: self.keep_alive,
+            close_timeout: self.close_timeout,
             end: EndReason::Lost("the runtime has ended".to_owned()),
         };
         let joined = driver.connect_first().await?;

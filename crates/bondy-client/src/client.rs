@@ -11,12 +11,14 @@ use tokio::sync::watch;
 use crate::builder::Builder;
 use crate::call::Call;
 use crate::connection::{ConnectionEvent, ConnectionState, SessionDetails};
-use crate::driver::CLOSE_WAIT_MAX;
+use crate::error::CallError;
+use crate::meta::Meta;
 use crate::publish::Publish;
 use crate::queue::{Queue, Taken};
 use crate::register::Register;
 use crate::shared::Shared;
 use crate::subscribe::Subscribe;
+use crate::testament::{Testament, TestamentScope};
 
 /// A client: a session with a router that outlives its connections.
 ///
@@ -79,6 +81,24 @@ impl Client {
         Publish::new(self.clone(), topic.into())
     }
 
+    /// Leaves a testament with the router: an event that it publishes when this session has ended.
+    pub fn add_testament(&self, topic: impl Into<String>) -> Testament {
+        Testament::new(self.clone(), topic.into())
+    }
+
+    /// Takes back the testaments of one scope.
+    ///
+    /// # Errors
+    /// As for any call.
+    pub async fn flush_testaments(&self, scope: TestamentScope) -> Result<(), CallError> {
+        self.call("wamp.session.flush_testaments").kwarg("scope", scope.as_str()).await
+    }
+
+    /// Questions to the router about its realm.
+    pub fn meta(&self) -> Meta {
+        Meta::new(self.clone())
+    }
+
     /// The session: the present one, or the last while there is none.
     pub fn session(&self) -> Arc<SessionDetails> {
         self.shared()
@@ -98,14 +118,16 @@ impl Client {
         ConnectionEvents { queue, next: None }
     }
 
-    /// Says GOODBYE, and waits until the connection is closed, at most some seconds. Calls in flight fail with
-    /// [`CallError::Closed`](crate::CallError::Closed); streams and registrations end.
+    /// Says GOODBYE, and waits until the connection is closed, at most twice the
+    /// [close timeout](Builder::close_timeout) and a second. Calls in flight fail with
+    /// [`CallError::Closed`]; streams and registrations end.
     pub async fn close(&self) {
         self.shared().request_close();
         let mut state = self.state();
         let closed = state.wait_for(|state| matches!(state, ConnectionState::Closed(_)));
-        // Twice the bound of the background task: for the answer, and for the closing.
-        let _ = tokio::time::timeout(CLOSE_WAIT_MAX * 2 + Duration::from_secs(1), closed).await;
+        // The background task waits as long for the answer, and as long for the closing.
+        let longest = self.shared().close_timeout() * 2 + Duration::from_secs(1);
+        let _ = tokio::time::timeout(longest, closed).await;
     }
 }
 

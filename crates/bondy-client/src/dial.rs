@@ -37,7 +37,8 @@ pub(crate) enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Endpoint(endpoint) => endpoint.fmt(formatter),
+            // A query may hold a token.
+            Place::Endpoint(endpoint) => formatter.write_str(&endpoint.without_query()),
             Place::Connector(_) => formatter.write_str("memory:"),
         }
     }

@@ -16,8 +16,6 @@ use crate::link::Link;
 use crate::policy::{ReconnectPolicy, may_reconnect};
 use crate::shared::Shared;
 
-/// How long the answer to GOODBYE is waited for, and the closing of the connection.
-pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The timer never sleeps longer, so that adding durations to now stays in range.
 const TIMER_MAX: Duration = Duration::from_secs(3600);
 
@@ -40,6 +38,8 @@ pub(crate) struct Driver {
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
     pub(crate) keep_alive: Option<KeepAlive>,
+    /// How long the answer to GOODBYE is waited for, and then the closing of the connection.
+    pub(crate) close_timeout: Duration,
     pub(crate) closing: watch::Receiver<bool>,
     /// Why it is over, as far as is known: what is told if the task is cut off.
     pub(crate) end: EndReason,
@@ -133,7 +133,7 @@ impl Driver {
         let is_broken = matches!(end, EndReason::Lost(_) | EndReason::Silent(_));
         if !is_broken {
             // Whoever does not read any more is left alone after a while.
-            let _ = tokio::time::timeout(CLOSE_WAIT_MAX, link.close()).await;
+            let _ = tokio::time::timeout(self.close_timeout, link.close()).await;
         }
         end
     }
@@ -156,7 +156,7 @@ impl Driver {
                     if !shared.with(|session| session.leave()) {
                         return EndReason::Closed;
                     }
-                    watchdog.leave_until = Some(Instant::now() + CLOSE_WAIT_MAX);
+                    watchdog.leave_until = Some(Instant::now() + self.close_timeout);
                 }
                 () = &mut timer => {
                     let now = Instant::now();

@@ -5,6 +5,7 @@ use bondy_wamp::feature::Features;
 use bondy_wamp::message::{self, Challenge, Hello, HelloDetails, Message, Welcome};
 use bondy_wamp::value::Value;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::authentication::{AuthenticationError, Authenticator};
 use crate::connection::SessionDetails;
@@ -15,13 +16,16 @@ use crate::session::Welcomed;
 /// Challenges that a router may send in one join.
 const CHALLENGES_MAX: usize = 8;
 
+/// An authenticator that may be sent to where waiting does not matter.
+pub(crate) type SharedAuthenticator = Arc<Mutex<Box<dyn Authenticator>>>;
+
 /// Whom to join as.
 pub(crate) struct Identification {
     pub(crate) realm: String,
     pub(crate) agent: String,
     pub(crate) authrole: Option<String>,
     /// Empty: anonymous, by not saying anything.
-    pub(crate) authenticators: Vec<Box<dyn Authenticator>>,
+    pub(crate) authenticators: Vec<SharedAuthenticator>,
 }
 
 impl std::fmt::Debug for Identification {
@@ -43,23 +47,29 @@ impl Identification {
         connection: Connection,
         url: String,
     ) -> Result<(Link, Welcomed), ConnectError> {
-        // Connections in the clear have no name.
-        let channel_id: Option<[u8; 32]> = None;
+        let channel_id = connection.channel_id();
         let serializer = connection.serializer();
         let mut link = Link::new(connection);
-        link.send(&Message::Hello(Box::new(self.hello()?))).await?;
+        link.send(&Message::Hello(Box::new(self.hello(channel_id.as_ref())?))).await?;
         let mut chosen = None;
         for _ in 0..=CHALLENGES_MAX {
             match receive(&mut link).await? {
                 Reply::Challenge(challenge) => {
                     let index = self.chosen(&challenge)?;
                     chosen = Some(index);
-                    let answer = self.authenticators[index].answer(&challenge, channel_id.as_ref())?;
+                    let authenticator = Arc::clone(&self.authenticators[index]);
+                    // Hashing a password may take a second.
+                    let answering = tokio::task::spawn_blocking(move || {
+                        lock(&authenticator).answer(&challenge, channel_id.as_ref())
+                    });
+                    let answer = answering.await.map_err(|error| {
+                        AuthenticationError::new("answering the challenge", error.to_string())
+                    })??;
                     link.send(&Message::Authenticate(answer)).await?;
                 }
                 Reply::Welcome(welcome) => {
                     if let Some(index) = chosen {
-                        self.authenticators[index].verify(&welcome.details)?;
+                        lock(&self.authenticators[index]).verify(&welcome.details)?;
                     }
                     let details =
                         SessionDetails::new(welcome.session, welcome.details, &self.realm, url, serializer);
@@ -71,21 +81,26 @@ impl Identification {
         Err(ConnectError::ProtocolViolation(format!("more than {CHALLENGES_MAX} challenges")))
     }
 
-    fn hello(&mut self) -> Result<Hello, AuthenticationError> {
+    fn hello(&self, channel_id: Option<&[u8; 32]>) -> Result<Hello, AuthenticationError> {
         let mut authextra = BTreeMap::new();
-        for authenticator in &mut self.authenticators {
-            if let Value::Dict(entries) = authenticator.authextra()? {
-                for (key, value) in entries {
+        let mut authmethods = Vec::new();
+        let mut authid = None;
+        for authenticator in &self.authenticators {
+            let mut authenticator = lock(authenticator);
+            authmethods.push(authenticator.authmethod().to_owned());
+            authid = authid.or_else(|| authenticator.authid().map(str::to_owned));
+            if let Value::Dict(entries) = authenticator.authextra(channel_id)? {
+                // What one method leaves open another may say.
+                for (key, value) in entries.into_iter().filter(|(_, value)| *value != Value::Null) {
                     authextra.entry(key).or_insert(value);
                 }
             }
         }
-        let authmethods = self.authenticators.iter().map(|one| one.authmethod().to_owned()).collect();
         let details = HelloDetails {
             features: Features::all(),
             agent: Some(self.agent.clone()),
-            authmethods: Some(authmethods).filter(|methods: &Vec<String>| !methods.is_empty()),
-            authid: self.authenticators.iter().find_map(|one| one.authid().map(str::to_owned)),
+            authmethods: Some(authmethods).filter(|methods| !methods.is_empty()),
+            authid,
             authrole: self.authrole.clone(),
             authextra: if authextra.is_empty() { Value::Null } else { Value::Dict(authextra) },
         };
@@ -94,10 +109,15 @@ impl Identification {
 
     /// The index of the method that the router chose.
     fn chosen(&self, challenge: &Challenge) -> Result<usize, AuthenticationError> {
-        self.authenticators.iter().position(|one| one.authmethod() == challenge.authmethod).ok_or_else(|| {
+        let is_chosen = |one: &SharedAuthenticator| lock(one).authmethod() == challenge.authmethod;
+        self.authenticators.iter().position(is_chosen).ok_or_else(|| {
             AuthenticationError::new(&challenge.authmethod, "the router chose a method that was not offered")
         })
     }
+}
+
+fn lock(authenticator: &SharedAuthenticator) -> MutexGuard<'_, Box<dyn Authenticator>> {
+    authenticator.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn receive(link: &mut Link) -> Result<Reply, ConnectError> {

@@ -139,6 +139,8 @@ pub(crate) struct Session {
     details: Option<Arc<SessionDetails>>,
     /// Why the connection must end, once something has decided that.
     ended: Option<EndReason>,
+    /// There is a deadline that the background task has not heard of.
+    has_new_deadline: bool,
 }
 
 impl Session {
@@ -163,6 +165,7 @@ impl Session {
             effects: Vec::new(),
             details: None,
             ended: None,
+            has_new_deadline: false,
         }
     }
 
@@ -348,9 +351,9 @@ impl Session {
         std::mem::swap(&mut self.outgoing, empty);
     }
 
-    /// Is there something to send, or a reason to end?
+    /// Is there something to send, a reason to end, or a new deadline?
     pub(crate) fn wants_driver(&self) -> bool {
-        !self.outgoing.is_empty() || self.ended.is_some()
+        !self.outgoing.is_empty() || self.ended.is_some() || self.has_new_deadline
     }
 
     /// May another message be appended?
@@ -364,7 +367,8 @@ impl Session {
     }
 
     /// When [`Session::expire`] wants to be called.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        self.has_new_deadline = false;
         self.registrations.next_retry()
     }
 

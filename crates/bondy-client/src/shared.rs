@@ -44,6 +44,7 @@ pub(crate) struct Shared {
     room: Notify,
     waiting: AtomicUsize,
     while_disconnected: WhileDisconnected,
+    close_timeout: Duration,
     is_closing: watch::Sender<bool>,
     state: watch::Receiver<ConnectionState>,
     runtime: tokio::runtime::Handle,
@@ -52,7 +53,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For the runtime that this is called in.
-    pub(crate) fn new(limits: Limits, while_disconnected: WhileDisconnected) -> Arc<Self> {
+    pub(crate) fn new(
+        limits: Limits,
+        while_disconnected: WhileDisconnected,
+        close_timeout: Duration,
+    ) -> Arc<Self> {
         let session = Session::new(limits);
         let state = session.watch();
         Arc::new(Self {
@@ -61,6 +66,7 @@ impl Shared {
             room: Notify::new(),
             waiting: AtomicUsize::new(0),
             while_disconnected,
+            close_timeout,
             is_closing: watch::Sender::new(false),
             state,
             runtime: tokio::runtime::Handle::current(),
@@ -152,6 +158,11 @@ impl Shared {
     /// Whether that was asked.
     pub(crate) fn closing(&self) -> watch::Receiver<bool> {
         self.is_closing.subscribe()
+    }
+
+    /// How long each step of closing may take.
+    pub(crate) fn close_timeout(&self) -> Duration {
+        self.close_timeout
     }
 
     /// The connection's state, to be watched.

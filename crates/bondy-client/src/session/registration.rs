@@ -305,6 +305,7 @@ impl Session {
         {
             let next = Retry { pause: (retry.pause * 2).min(RETRY_PAUSE_MAX), ..retry };
             registration.stage = Stage::Refused { again: now + retry.pause, retry: next };
+            self.has_new_deadline = true;
             return;
         }
         self.lose_registration(token, &error);

@@ -3,12 +3,16 @@
 #![allow(clippy::disallowed_methods, reason = "these tests use sockets, files and clocks")]
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod authentication;
 mod call;
 mod connection;
 #[path = "../../../bondy-transport/tests/it/folder.rs"]
 mod folder;
+mod meta;
+mod misbehaviour;
 mod node;
 mod progress;
 mod proxy;
 mod pubsub;
 mod reconnect;
+mod script;

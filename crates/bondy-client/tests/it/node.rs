@@ -57,7 +57,8 @@ impl TestNode {
              raw: {{bind: '127.0.0.1:0', serve: [rawsocket]}}\n  \
              web: {{bind: '127.0.0.1:0', serve: [websocket]}}\n  \
              unix: {{bind: 'unix:{}', serve: [rawsocket]}}\n\
-             realms:\n  - {{uri: {REALM}, authmethods: [anonymous], security_enabled: false}}\n",
+             realms:\n  - {{uri: {REALM}, authmethods: [anonymous], security_enabled: false, \
+             event_history: [{{uri: com.example.tick, match: exact, limit: 3}}]}}\n",
             unix.display()
         );
         let config = config(&yaml);
