@@ -42,6 +42,9 @@ mod join;
 mod link;
 mod meta;
 mod open;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod oracle;
 mod policy;
 mod progressive;
 mod publish;

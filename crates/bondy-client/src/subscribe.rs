@@ -150,7 +150,7 @@ pub(crate) struct EventQueue {
 }
 
 impl EventQueue {
-    fn new(events_max: usize) -> Self {
+    pub(crate) fn new(events_max: usize) -> Self {
         Self { events: Queue::new(events_max, QUEUE_BYTES_MAX), ended: OnceLock::new() }
     }
 

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use bondy_wamp::message::{self, Message, PublishOptions, Published, Receivers};
+use bondy_wamp::message::{self, Message, MessageType, PublishOptions, Published, Receivers};
 use tokio::sync::oneshot;
 
 use super::request::Request;
-use super::{Refusal, Session};
+use super::{Refusal, Session, Violation};
 use crate::arguments::{Arguments, Details};
 use crate::connection::ConnectionEvent;
 use crate::error::PublishError;
@@ -55,11 +55,12 @@ impl Session {
         Ok(Some(receiver))
     }
 
-    pub(super) fn handle_published(&mut self, published: Published) {
-        if let Some(Request::Publish(sender)) = self.requests.remove(&published.request) {
+    pub(super) fn handle_published(&mut self, published: Published) -> Result<(), Violation> {
+        if let Some(Request::Publish(sender)) = self.take_request(published.request, MessageType::Publish)? {
             // Who asked may be gone.
             let _ = sender.send(Ok(published.publication));
         }
+        Ok(())
     }
 
     pub(super) fn handle_event(&mut self, message: &message::Event<'_>, now: Instant) {

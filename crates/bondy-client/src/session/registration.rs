@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use bondy_wamp::error_uri::ErrorUri;
 use bondy_wamp::id::RegistrationId;
-use bondy_wamp::message::{self, Message, RegisterOptions, Registered, Unregistered};
+use bondy_wamp::message::{self, Message, MessageType, RegisterOptions, Registered, Unregistered};
 use bondy_wamp::uri::MatchPolicy;
 use tokio::sync::{oneshot, watch};
 
 use super::invocation::Invocation;
 use super::request::Request;
-use super::{Effect, HELD_MAX, Refusal, Session};
+use super::{Effect, HELD_MAX, Refusal, Session, Violation};
 use crate::arguments::Arguments;
 use crate::connection::WhyEnded;
 use crate::connection::{ConnectionEvent, EndReason, Lost};
@@ -278,11 +278,19 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_registered(&mut self, registered: Registered) {
-        let Some(Request::Register(token)) = self.requests.remove(&registered.request) else { return };
+    pub(super) fn handle_registered(&mut self, registered: Registered) -> Result<(), Violation> {
+        if let Some(Request::Register(token)) =
+            self.take_request(registered.request, MessageType::Register)?
+        {
+            self.registered(registered.registration, token);
+        }
+        Ok(())
+    }
+
+    fn registered(&mut self, id: RegistrationId, token: RegistrationToken) {
         let Some(registration) = self.registrations.entries.get_mut(&token) else { return };
-        registration.id = Some(registered.registration);
-        self.registrations.by_id.insert(registered.registration, token);
+        registration.id = Some(id);
+        self.registrations.by_id.insert(id, token);
         let is_wanted = !matches!(registration.stage, Stage::Asked { is_wanted: false, .. });
         registration.stage = Stage::There;
         if let Some(confirmation) = registration.confirmation.take() {
@@ -327,9 +335,9 @@ impl Session {
         self.tell(&ConnectionEvent::RegistrationLost { procedure, error: error.clone() });
     }
 
-    pub(super) fn handle_unregistered(&mut self, unregistered: &Unregistered) {
+    pub(super) fn handle_unregistered(&mut self, unregistered: &Unregistered) -> Result<(), Violation> {
         if let Some((id, reason)) = &unregistered.revoked {
-            let Some(token) = self.registrations.by_registration(*id) else { return };
+            let Some(token) = self.registrations.by_registration(*id) else { return Ok(()) };
             let is_there = self
                 .registrations
                 .entries
@@ -339,9 +347,12 @@ impl Session {
             if is_there {
                 self.lose_registration(token, &WampError::new(reason.clone()));
             }
-        } else if let Some(Request::Unregister(token)) = self.requests.remove(&unregistered.request) {
+        } else if let Some(Request::Unregister(token)) =
+            self.take_request(unregistered.request, MessageType::Unregister)?
+        {
             self.unregister_answered(token, Ok(()));
         }
+        Ok(())
     }
 
     pub(super) fn unregister_answered(&mut self, token: RegistrationToken, answer: Result<(), WampError>) {

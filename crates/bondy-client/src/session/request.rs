@@ -169,15 +169,7 @@ impl Session {
             }
             return Ok(());
         }
-        let Some(pending) = self.requests.remove(&request) else { return Ok(()) };
-        if pending.message_type() != error.request_type {
-            let text = format!(
-                "ERROR names request {request} as {}, and it is {}",
-                error.request_type,
-                pending.message_type()
-            );
-            return Err(Violation(text));
-        }
+        let Some(pending) = self.take_request(request, error.request_type)? else { return Ok(()) };
         let cause = WampError::received(&error.error, error.payload);
         match pending {
             Request::Publish(sender) => drop(sender.send(Err(cause.into()))),
@@ -188,6 +180,23 @@ impl Session {
             Request::Unregister(token) => self.unregister_answered(token, Err(cause)),
         }
         Ok(())
+    }
+
+    /// The request that an answer to one of this type belongs to; nothing if nobody waits for it any more.
+    pub(super) fn take_request(
+        &mut self,
+        request: RequestId,
+        request_type: MessageType,
+    ) -> Result<Option<Request>, Violation> {
+        let Some(pending) = self.requests.get(&request) else { return Ok(None) };
+        if pending.message_type() != request_type {
+            let text = format!(
+                "request {request} is answered as {request_type}, and it is {}",
+                pending.message_type()
+            );
+            return Err(Violation(text));
+        }
+        Ok(self.requests.remove(&request))
     }
 
     /// Room for one more request that waits for its answer?

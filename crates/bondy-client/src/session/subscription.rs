@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use bondy_wamp::error_uri::ErrorUri;
 use bondy_wamp::id::{PublicationId, SubscriptionId};
-use bondy_wamp::message::{self, Message, SubscribeOptions, Subscribed, Unsubscribed};
+use bondy_wamp::message::{self, Message, MessageType, SubscribeOptions, Subscribed, Unsubscribed};
 use bondy_wamp::uri::MatchPolicy;
 use tokio::sync::oneshot;
 
 use super::request::Request;
-use super::{HELD_MAX, Refusal, Session, since};
+use super::{HELD_MAX, Refusal, Session, Violation, since};
 use crate::connection::{ConnectionEvent, EndReason, Lost, RestoredSubscription};
 use crate::error::{SendError, SubscribeError, WampError};
 use crate::subscribe::{Event, EventQueue};
@@ -328,14 +328,29 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed, now: Instant) {
-        let Some(Request::Subscribe { topic: token, subscriber }) = self.requests.remove(&subscribed.request)
-        else {
-            return;
-        };
+    pub(super) fn handle_subscribed(
+        &mut self,
+        subscribed: Subscribed,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        if let Some(Request::Subscribe { topic, subscriber }) =
+            self.take_request(subscribed.request, MessageType::Subscribe)?
+        {
+            self.subscribed(subscribed.subscription, topic, subscriber, now);
+        }
+        Ok(())
+    }
+
+    fn subscribed(
+        &mut self,
+        id: SubscriptionId,
+        token: TopicToken,
+        subscriber: Option<SubscriberToken>,
+        now: Instant,
+    ) {
         let Some(topic) = self.topics.entries.get_mut(&token) else { return };
         topic.pending = topic.pending.saturating_sub(1);
-        let former = topic.id.replace(subscribed.subscription);
+        let former = topic.id.replace(id);
         let gap = topic.gap_since.take().map(|gap| since(gap, now));
         for stream in &mut topic.streams {
             // A stream that asked itself waits for its own answer: its retained events come right behind that.
@@ -347,7 +362,7 @@ impl Session {
         }
         let uri = Arc::clone(&topic.uri);
         self.topics.forget_id(token, former);
-        self.topics.by_id.insert(subscribed.subscription, token);
+        self.topics.by_id.insert(id, token);
         if subscriber.is_none() {
             self.restored(|report| {
                 let gap = gap.unwrap_or_default();
@@ -418,7 +433,7 @@ impl Session {
         self.tell(&ConnectionEvent::SubscriptionLost { topic: uri, error: error.clone() });
     }
 
-    pub(super) fn handle_unsubscribed(&mut self, unsubscribed: &Unsubscribed) {
+    pub(super) fn handle_unsubscribed(&mut self, unsubscribed: &Unsubscribed) -> Result<(), Violation> {
         if let Some((subscription, reason)) = &unsubscribed.revoked {
             // One that this side is leaving anyway is not there any more.
             if let Some(token) = self.topics.by_id.get(subscription).copied() {
@@ -426,9 +441,12 @@ impl Session {
                 self.lose_topic(token, &error);
                 self.leave_if_unused(token, None);
             }
-        } else if let Some(Request::Unsubscribe(Some(sender))) = self.requests.remove(&unsubscribed.request) {
+        } else if let Some(Request::Unsubscribe(Some(sender))) =
+            self.take_request(unsubscribed.request, MessageType::Unsubscribe)?
+        {
             let _ = sender.send(Ok(()));
         }
+        Ok(())
     }
 
     /// Asks again for every subscription; how many.

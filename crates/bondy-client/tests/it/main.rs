@@ -6,6 +6,7 @@
 mod authentication;
 mod call;
 mod connection;
+mod example;
 #[path = "../../../bondy-transport/tests/it/folder.rs"]
 mod folder;
 mod meta;
