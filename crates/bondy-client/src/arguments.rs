@@ -21,15 +21,23 @@ pub(crate) const DEFAULT_SERIALIZER: Serializer = Serializer::MessagePack;
 /// `args` and `kwargs` as the bytes they came as, or will be sent as.
 ///
 /// Nothing is decoded until it is asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Arguments {
     payload: StoredPayload,
+    /// Made by hand, and not looked at yet.
+    is_unchecked: bool,
+}
+
+impl PartialEq for Arguments {
+    fn eq(&self, other: &Self) -> bool {
+        self.payload == other.payload
+    }
 }
 
 impl Arguments {
     /// Neither `args` nor `kwargs`.
     pub fn none() -> Self {
-        Payload::none(DEFAULT_SERIALIZER).into()
+        Self::received(Payload::none(DEFAULT_SERIALIZER))
     }
 
     /// What a handler or caller means by a value: nothing for `()`, the positional arguments for a tuple, else one
@@ -46,7 +54,36 @@ impl Arguments {
         serializer: Serializer,
     ) -> Result<Self, EncodeError> {
         let payload = bondy_wamp::serde::encode_payload(value, serializer)?;
-        Ok(Self { payload })
+        Ok(Self { payload, is_unchecked: false })
+    }
+
+    /// A payload that is known to be well-formed: it came in a message, or was encoded here.
+    pub(crate) fn received(payload: Payload<'_>) -> Self {
+        Self { payload: payload.to_stored(), is_unchecked: false }
+    }
+
+    /// These, if they can be sent.
+    fn checked(self) -> Result<Self, EncodeError> {
+        if self.is_unchecked {
+            let payload = self.payload.as_payload();
+            if !payload.args.is_empty() {
+                let mut decoder = Decoder::new(payload.serializer, payload.args)?;
+                let mut items = decoder.list()?;
+                while decoder.next_item(&mut items)? {
+                    decoder.skip()?;
+                }
+                decoder.end()?;
+            }
+            if !payload.kwargs.is_empty() {
+                let mut decoder = Decoder::new(payload.serializer, payload.kwargs)?;
+                let mut entries = decoder.dict()?;
+                while decoder.next_key(&mut entries)?.is_some() {
+                    decoder.skip()?;
+                }
+                decoder.end()?;
+            }
+        }
+        Ok(Self { is_unchecked: false, ..self })
     }
 
     /// The encoded parts.
@@ -105,9 +142,10 @@ impl Arguments {
 }
 
 impl From<Payload<'_>> for Arguments {
-    /// Copies the parts, which must be one encoded list and one encoded dictionary, or empty.
+    /// Copies the parts, which must be one encoded list and one encoded dictionary, or empty. Anything else is an error
+    /// where they are used.
     fn from(payload: Payload<'_>) -> Self {
-        Self { payload: payload.to_stored() }
+        Self { payload: payload.to_stored(), is_unchecked: true }
     }
 }
 
@@ -170,13 +208,13 @@ impl<T: Serialize + ?Sized> ToArguments for T {
 
 impl ToArguments for &Arguments {
     fn to_arguments(&self, _: Serializer) -> Result<Arguments, EncodeError> {
-        Ok((*self).clone())
+        (*self).clone().checked()
     }
 }
 
 impl ToArguments for Arguments {
     fn to_arguments(&self, _: Serializer) -> Result<Arguments, EncodeError> {
-        Ok(self.clone())
+        self.clone().checked()
     }
 }
 
@@ -345,11 +383,11 @@ impl ArgumentsBuilder {
             return Err(error);
         }
         if let Some(whole) = self.whole {
-            return Ok(whole);
+            return whole.checked();
         }
         let args = self.args.enclosed(self.serializer, false);
         let kwargs = self.kwargs.enclosed(self.serializer, true);
-        Ok(Payload { serializer: self.serializer, args: &args, kwargs: &kwargs }.into())
+        Ok(Arguments::received(Payload { serializer: self.serializer, args: &args, kwargs: &kwargs }))
     }
 
     fn change(&mut self, add: impl FnOnce(&mut Self) -> Result<(), EncodeError>) {
@@ -429,6 +467,21 @@ mod tests {
         builder.arg(&3);
         let error = builder.finish().unwrap_err();
         assert_eq!(error.to_string(), "the keyword argument `k` is given twice");
+    }
+
+    #[test]
+    fn a_payload_made_by_hand_is_looked_at_before_it_is_sent() {
+        let made = |args: &'static [u8], kwargs: &'static [u8]| {
+            let mut builder = ArgumentsBuilder::new(Serializer::Json);
+            builder.payload(Payload { serializer: Serializer::Json, args, kwargs }.into());
+            builder.finish()
+        };
+        assert!(made(b"[1]", b"{\"a\": [2]}").is_ok());
+        for (args, kwargs) in
+            [(&b"{}"[..], &b""[..]), (b"[1", b""), (b"[1] 2", b""), (b"", b"[]"), (b"", b"{\"a\"}")]
+        {
+            assert!(made(args, kwargs).is_err(), "{args:?} {kwargs:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::dial::{Connector, Place, Places};
 use crate::driver::{Driver, KeepAlive};
 use crate::error::ConnectError;
 use crate::join::Identification;
-use crate::policy::ReconnectPolicy;
+use crate::policy::{ReconnectPolicy, bounded};
 use crate::session::Limits;
 use crate::shared::{Shared, WhileDisconnected};
 
@@ -128,7 +128,7 @@ impl Builder {
 
     /// How long connecting and joining may take together, for each attempt.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.connect_timeout = bounded(timeout);
         self
     }
 
@@ -141,7 +141,7 @@ impl Builder {
     /// When nothing came for `interval`, a ping is sent; when nothing comes for another `timeout`, the connection counts
     /// as lost.
     pub fn ping(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.keep_alive = Some(KeepAlive { interval, timeout });
+        self.keep_alive = Some(KeepAlive { interval: bounded(interval), timeout: bounded(timeout) });
         self
     }
 
@@ -165,7 +165,7 @@ impl Builder {
 
     /// How long a closing client waits for the answer to its GOODBYE, and then for the connection to close.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.close_timeout = timeout;
+        self.close_timeout = bounded(timeout);
         self
     }
 

@@ -17,6 +17,7 @@ use crate::arguments::{Arguments, ArgumentsBuilder, Details};
 use crate::client::Client;
 use crate::error::{CallError, DecodeError, EncodeError, SendError};
 use crate::open::Open;
+use crate::policy::bounded;
 use crate::progressive::Progressive;
 use crate::session::{CallAnswer, OutgoingCall, Ticket};
 use crate::shared::Shared;
@@ -34,7 +35,7 @@ pub struct Reply {
 
 impl Reply {
     pub(crate) fn received(details: &Attributes<'_>, payload: Payload<'_>) -> Self {
-        Self { arguments: payload.into(), details: Details::of(details) }
+        Self { arguments: Arguments::received(payload), details: Details::of(details) }
     }
 
     /// `args` and `kwargs`.
@@ -186,7 +187,7 @@ impl<T> Call<T> {
     /// The router ends the call with `wamp.error.timeout` after this time; should nothing come from it either, the
     /// client itself does so a second later. None by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.timeout = Some(bounded(timeout));
         self
     }
 

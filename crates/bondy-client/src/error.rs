@@ -68,7 +68,7 @@ impl WampError {
     }
 
     pub(crate) fn received(uri: &str, payload: Payload<'_>) -> Self {
-        Self { uri: uri.into(), arguments: payload.into() }
+        Self { uri: uri.into(), arguments: Arguments::received(payload) }
     }
 
     /// The URI.

@@ -6,6 +6,14 @@ use bondy_wamp::error_uri::{CloseUri, ErrorUri};
 
 use crate::connection::EndReason;
 
+/// Longer times are for ever. Adding this to any clock stays in its range.
+const TIME_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// The time, or one that is as good as for ever.
+pub(crate) fn bounded(time: Duration) -> Duration {
+    time.min(TIME_MAX)
+}
+
 /// How a client that has lost its connection makes another.
 ///
 /// The pause before attempt *n* is drawn evenly between zero and `pause_min * 2^(n-1)`, at most `pause_max`, so that many
@@ -36,7 +44,7 @@ impl ReconnectPolicy {
     /// The pause before this attempt, the first being 1, for a random number between 0 and 1.
     pub(crate) fn pause(&self, attempt: u32, random: f64) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
-        let most = self.pause_min.saturating_mul(1 << doublings).min(self.pause_max);
+        let most = self.pause_min.saturating_mul(1 << doublings).min(bounded(self.pause_max));
         most.mul_f64(random.clamp(0.0, 1.0))
     }
 }

@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::connection::{EndReason, WhyEnded};
 use crate::error::{RegisterError, WampError};
 use crate::invocation::InvocationContext;
+use crate::policy::bounded;
 use crate::session::{Answering, NewRegistration, Procedure, RegistrationToken};
 
 /// How long a handler may go on after it was told to stop, unless the registration says otherwise.
@@ -92,7 +93,7 @@ impl Register {
     /// It is told to stop when its caller cancels the call, when its deadline is over, and when the connection is lost.
     /// A caller that waits (`kill`) gets what the handler answers in that time, else `wamp.error.canceled`.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.grace = bounded(grace);
         self
     }
 

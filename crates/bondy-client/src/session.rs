@@ -197,8 +197,10 @@ impl Session {
         self.state.send_replace(ConnectionState::Disconnected);
         self.outgoing.clear();
         self.effects.push(Effect::Room);
-        let calls_failed = self.fail_calls(&CallError::Disconnected);
-        self.fail_requests();
+        let is_wanted = *reason == EndReason::Closed;
+        let calls_failed =
+            self.fail_calls(if is_wanted { &CallError::Closed } else { &CallError::Disconnected });
+        self.fail_requests(is_wanted);
         self.topics.disconnected(heard);
         self.registrations.disconnected(&mut self.effects);
         self.cancel_invocations(Cancellation::Disconnected);
@@ -215,7 +217,7 @@ impl Session {
         self.outgoing.clear();
         self.effects.push(Effect::Room);
         self.fail_calls(&CallError::Closed);
-        self.close_requests();
+        self.fail_requests(true);
         self.topics.close(reason);
         self.registrations.close(reason, &mut self.effects);
         self.cancel_invocations(Cancellation::Disconnected);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::client::Handle;
 use crate::connection::ConnectionState;
 use crate::error::SendError;
+use crate::policy::bounded;
 use crate::session::{Effect, Limits, Refusal, Session};
 
 /// Requests that wait for a connection. Beyond, they fail as if there were no waiting.
@@ -113,7 +114,7 @@ impl Shared {
                     let WhileDisconnected::Wait(time) = self.while_disconnected else {
                         return Err(SendError::NotConnected);
                     };
-                    let until = *until.get_or_insert_with(|| Instant::now() + time);
+                    let until = *until.get_or_insert_with(|| Instant::now() + bounded(time));
                     self.joined(until).await?;
                 }
             }

@@ -58,7 +58,7 @@ impl Event {
             trustlevel: details.trustlevel,
             retained: details.retained,
             details: Details::of(&details.attributes),
-            arguments: message.payload.into(),
+            arguments: Arguments::received(message.payload),
         };
         Self { body: Arc::new(body), dropped: 0 }
     }

@@ -13,6 +13,7 @@ use super::{Effect, INVOCATIONS_MAX, Phase, Refusal, Session};
 use crate::arguments::{Arguments, Details};
 use crate::error::{RUNTIME_ERROR, SendError, WampError, full};
 use crate::identity::Identity;
+use crate::policy::bounded;
 use crate::queue::Queue;
 
 /// Invocations of one registration that wait because `concurrency` of them run. Beyond, `wamp.error.unavailable`.
@@ -139,7 +140,7 @@ impl Session {
     fn more_input(&mut self, invocation: &message::Invocation<'_>) {
         let Some(running) = self.invocations.get_mut(&invocation.request) else { return };
         let Some(inputs) = &running.inputs else { return };
-        let arguments = Arguments::from(invocation.payload);
+        let arguments = Arguments::received(invocation.payload);
         let bytes = arguments.len();
         let is_last = !invocation.details.progress;
         if inputs.try_push(arguments, bytes).is_err() {
@@ -155,6 +156,20 @@ impl Session {
             inputs.end();
             running.inputs = None;
         }
+    }
+
+    /// An invocation that will never run here.
+    pub(super) fn give_back(&mut self, invocation: &Invocation) {
+        if self.is_running(invocation.generation, invocation.request) {
+            self.invocations.remove(&invocation.request);
+            self.refuse(invocation.request, "the procedure is not registered here any more");
+        }
+    }
+
+    /// How many invocations have no answer yet.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn invocations(&self) -> usize {
+        self.invocations.len()
     }
 
     /// "Ask another callee, if there is one."
@@ -310,10 +325,10 @@ impl Invocation {
             request: message.request,
             registration,
             registered: Arc::clone(registered),
-            arguments: message.payload.into(),
+            arguments: Arguments::received(message.payload),
             procedure,
             receive_progress: details.receive_progress,
-            timeout: Some(details.timeout_ms).filter(|ms| *ms > 0).map(Duration::from_millis),
+            timeout: Some(details.timeout_ms).filter(|ms| *ms > 0).map(Duration::from_millis).map(bounded),
             caller: details.caller.as_ref().map(Identity::of),
             trustlevel: details.trustlevel,
             details: Details::of(&details.attributes),

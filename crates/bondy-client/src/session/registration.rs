@@ -110,6 +110,7 @@ struct Retry {
 }
 
 impl Registrations {
+    /// The registration of this id.
     pub(super) fn by_registration(&self, id: RegistrationId) -> Option<RegistrationToken> {
         self.by_id.get(&id).copied()
     }
@@ -216,6 +217,15 @@ impl Session {
         Ok((token, confirmed, watched))
     }
 
+    /// Takes a registration out. Invocations that wait for their turn are for another callee, if there is one.
+    fn remove_registration(&mut self, token: RegistrationToken) -> Option<Registration> {
+        let mut registration = self.registrations.remove(token, &mut self.effects)?;
+        for invocation in std::mem::take(&mut registration.queued) {
+            self.give_back(&invocation);
+        }
+        Some(registration)
+    }
+
     fn send_register(&mut self, new: &NewRegistration) -> Result<bondy_wamp::id::RequestId, Refusal> {
         let options = RegisterOptions {
             match_policy: new.match_policy,
@@ -250,7 +260,7 @@ impl Session {
             Stage::Leaving(_) => None,
             Stage::Waiting | Stage::Refused { .. } => {
                 let was_restoring = registration.is_restoring;
-                self.registrations.remove(token, &mut self.effects);
+                self.remove_registration(token);
                 if was_restoring {
                     self.restored(|_| {});
                 }
@@ -274,7 +284,7 @@ impl Session {
             Ok(request) => {
                 self.requests.insert(request, Request::Unregister(token));
             }
-            Err(_) => drop(self.registrations.remove(token, &mut self.effects)),
+            Err(_) => drop(self.remove_registration(token)),
         }
     }
 
@@ -321,7 +331,7 @@ impl Session {
 
     /// The router has it no more, or never did.
     fn lose_registration(&mut self, token: RegistrationToken, error: &WampError) {
-        let Some(registration) = self.registrations.remove(token, &mut self.effects) else { return };
+        let Some(registration) = self.remove_registration(token) else { return };
         if let Some(confirmation) = registration.confirmation {
             let _ = confirmation.send(Err(error.clone().into()));
             return;
@@ -356,7 +366,7 @@ impl Session {
     }
 
     pub(super) fn unregister_answered(&mut self, token: RegistrationToken, answer: Result<(), WampError>) {
-        if let Some(registration) = self.registrations.remove(token, &mut self.effects)
+        if let Some(registration) = self.remove_registration(token)
             && let Stage::Leaving(Some(waiter)) = registration.stage
         {
             let _ = waiter.send(answer);

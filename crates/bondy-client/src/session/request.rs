@@ -216,26 +216,13 @@ impl Session {
         count
     }
 
-    /// The connection is gone. (The tables of subscriptions and registrations answer for theirs.)
-    pub(super) fn fail_requests(&mut self) {
+    /// The connection is gone, wanted or not. (The tables of subscriptions and registrations answer for theirs.)
+    pub(super) fn fail_requests(&mut self, is_wanted: bool) {
+        let error = if is_wanted { PublishError::Closed } else { PublishError::Disconnected };
         for request in std::mem::take(&mut self.requests).into_values() {
             match request {
-                Request::Publish(sender) => drop(sender.send(Err(PublishError::Disconnected))),
+                Request::Publish(sender) => drop(sender.send(Err(error.clone()))),
                 // With the session, all that was subscribed is gone.
-                Request::Unsubscribe(Some(sender)) => drop(sender.send(Ok(()))),
-                Request::Unsubscribe(None)
-                | Request::Subscribe { .. }
-                | Request::Register(_)
-                | Request::Unregister(_) => {}
-            }
-        }
-    }
-
-    /// The client is closed.
-    pub(super) fn close_requests(&mut self) {
-        for request in std::mem::take(&mut self.requests).into_values() {
-            match request {
-                Request::Publish(sender) => drop(sender.send(Err(PublishError::Closed))),
                 Request::Unsubscribe(Some(sender)) => drop(sender.send(Ok(()))),
                 Request::Unsubscribe(None)
                 | Request::Subscribe { .. }

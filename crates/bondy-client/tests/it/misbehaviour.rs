@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bondy_client::{
-    Client, ConnectError, ConnectionEvent, ConnectionState, EndReason, ReconnectPolicy, RegisterError,
-    WampError,
+    CallError, Client, ConnectError, ConnectionEvent, ConnectionState, EndReason, PublishError,
+    ReconnectPolicy, RegisterError, WampError,
 };
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn what_no_router_may_send_ends_the_connection_and_not_the_client() {
             let abort = peer.receive_type(3).await;
             assert_eq!(abort[2], "wamp.error.protocol_violation", "{violation:?}");
             let error = in_time("an error", call).await.unwrap().unwrap_err();
-            assert!(matches!(error, bondy_client::CallError::Disconnected), "{error}");
+            assert!(matches!(error, CallError::Disconnected), "{error}");
             peer = script.join().await;
         }
         let call = tokio::spawn(client.call::<u8>("com.example.x").into_future());
@@ -269,6 +269,28 @@ fn a_router_that_does_not_answer_goodbye_is_left_in_the_end() {
         let closing = tokio::spawn(async move { client.close().await });
         assert_eq!(peer.receive().await[0], 6);
         in_time("closing", closing).await.unwrap();
+    });
+}
+
+#[test]
+fn calls_in_flight_end_when_the_client_is_closed() {
+    run(async {
+        let script = Script::start().await;
+        let (client, mut peer) = joined(&script).await;
+        let mut events = client.events();
+        let call = tokio::spawn(client.call::<()>("com.example.x").into_future());
+        let published = tokio::spawn(client.publish("com.example.x").acknowledge().into_future());
+        peer.receive_type(48).await;
+        let closing = tokio::spawn(async move { client.close().await });
+        peer.receive_type(6).await;
+        peer.send(json!([6, {}, "wamp.close.goodbye_and_out"])).await;
+        in_time("closing", closing).await.unwrap();
+        assert!(matches!(call.await.unwrap(), Err(CallError::Closed)));
+        assert!(matches!(published.await.unwrap(), Err(PublishError::Closed)));
+        let disconnected = ConnectionEvent::Disconnected { reason: EndReason::Closed, calls_failed: 1 };
+        assert_eq!(events.next().await, Some(disconnected));
+        assert_eq!(events.next().await, Some(ConnectionEvent::Closed(EndReason::Closed)));
+        assert_eq!(events.next().await, None);
     });
 }
 

@@ -14,6 +14,9 @@ use bondy_client::{
 use crate::node::{DEADLINE, REALM, TestNode, in_time, run};
 use crate::proxy::{Direction, Fault, Plan, Proxy};
 
+/// The number of the event behind all others.
+const LAST: u64 = 1000;
+
 /// Impatient, so that the tests are not slow.
 fn builder(url: String) -> Builder {
     let policy = ReconnectPolicy {
@@ -25,8 +28,8 @@ fn builder(url: String) -> Builder {
         .url(url)
         .realm(REALM)
         .reconnect(policy)
-        .ping(Duration::from_millis(200), Duration::from_millis(800))
-        .connect_timeout(Duration::from_secs(1))
+        .ping(Duration::from_millis(300), Duration::from_secs(2))
+        .connect_timeout(Duration::from_secs(2))
 }
 
 /// Waits until the condition holds.
@@ -131,15 +134,18 @@ async fn settle(control: &Client, procedure: &str, topic: &str) {
     wait_for("an answer", || async { matches!(control.call(procedure).arg(7).await, Ok(7)) }).await;
 }
 
-/// All events, up to one that is published now.
+/// All events, up to one that is published now: again and again, should the connection be lost once more.
 async fn collect(control: &Client, topic: &str, subscription: &mut Subscription) -> Vec<u64> {
-    control.publish(topic).arg(1000).acknowledge().await.unwrap();
+    let until = Instant::now() + DEADLINE;
     let mut seen = Vec::new();
     loop {
-        let event = in_time("the last event", subscription.next()).await.unwrap();
-        match event.decode::<u64>().unwrap() {
-            1000 => return seen,
-            number => seen.push(number),
+        assert!(Instant::now() < until, "waited in vain for the last event");
+        control.publish(topic).arg(LAST).acknowledge().await.unwrap();
+        while let Ok(event) = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await {
+            match event.unwrap().decode::<u64>().unwrap() {
+                LAST => return seen,
+                number => seen.push(number),
+            }
         }
     }
 }
@@ -178,7 +184,7 @@ async fn every_place(node: &TestNode, fault: Fault) {
         lost += usize::from(life.unwrap());
     }
     // The last places lie behind the end of the short lives.
-    assert!(lost >= 40, "only {lost} connections were lost");
+    assert!(lost >= 30, "only {lost} connections were lost");
 }
 
 #[test]
