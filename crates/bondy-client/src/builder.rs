@@ -216,6 +216,7 @@ impl Builder {
             options: self.options,
             connect_timeout: self.connect_timeout,
             reconnect: self.reconnect,
+            short_sessions: 0,
             keep_alive: self.keep_alive,
             close_timeout: self.close_timeout,
             end: EndReason::Lost("the runtime has ended".to_owned()),

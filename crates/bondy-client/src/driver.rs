@@ -16,6 +16,8 @@ use crate::link::Link;
 use crate::policy::{ReconnectPolicy, may_reconnect};
 use crate::shared::Shared;
 
+/// A session that did not last so long was none: the next pause is longer, as after a failed attempt.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// The timer never sleeps longer, so that adding durations to now stays in range.
 const TIMER_MAX: Duration = Duration::from_secs(3600);
 
@@ -37,6 +39,8 @@ pub(crate) struct Driver {
     pub(crate) options: ConnectOptions,
     pub(crate) connect_timeout: Duration,
     pub(crate) reconnect: ReconnectPolicy,
+    /// Sessions in a row that ended right after they began.
+    pub(crate) short_sessions: u32,
     pub(crate) keep_alive: Option<KeepAlive>,
     /// How long the answer to GOODBYE is waited for, and then the closing of the connection.
     pub(crate) close_timeout: Duration,
@@ -124,7 +128,12 @@ impl Driver {
     /// One session, from WELCOME to its end.
     async fn serve(&mut self, joined: Joined) -> EndReason {
         let Joined { index, mut link, details } = joined;
+        let began = Instant::now();
         let end = self.drive(&mut link).await;
+        self.short_sessions = match began.elapsed() < SETTLED_AFTER {
+            true => self.short_sessions.saturating_add(1),
+            false => 0,
+        };
         if end != EndReason::Closed {
             tracing::info!(session = %details.id, realm = %details.realm, reason = %end, "disconnected");
             self.places.failed(index, Instant::now());
@@ -175,7 +184,7 @@ impl Driver {
         // A round goes through all places; the pauses are between rounds.
         let places = u32::try_from(self.places.len()).unwrap_or(u32::MAX).max(1);
         loop {
-            let round = attempt / places + 1;
+            let round = (attempt / places + 1).saturating_add(self.short_sessions.saturating_sub(1));
             let after = match attempt.is_multiple_of(places) {
                 true => self.reconnect.pause(round, fastrand::f64()),
                 false => Duration::ZERO,

@@ -17,7 +17,8 @@ pub(crate) fn bounded(time: Duration) -> Duration {
 /// How a client that has lost its connection makes another.
 ///
 /// The pause before attempt *n* is drawn evenly between zero and `pause_min * 2^(n-1)`, at most `pause_max`, so that many
-/// clients of one router do not come back all at once.
+/// clients of one router do not come back all at once. A session that ends within 5 s of its WELCOME makes the next pause
+/// longer too, so that a router that lets a client in and drops it at once is not stormed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReconnectPolicy {
     /// The most that is waited before the first attempt; 100 ms by default.

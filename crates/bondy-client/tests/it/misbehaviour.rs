@@ -338,3 +338,28 @@ fn a_goodbye_is_answered() {
         assert_eq!(*in_time("the end", closed).await.unwrap(), expected);
     });
 }
+
+#[test]
+fn a_router_that_drops_everybody_at_once_is_not_stormed() {
+    run(async {
+        let script = Script::start().await;
+        let policy = ReconnectPolicy { pause_min: Duration::from_millis(1), ..ReconnectPolicy::default() };
+        let builder = script.builder().reconnect(policy);
+        let (client, peer) = tokio::join!(in_time("connecting", builder.connect()), script.join());
+        let mut events = client.as_ref().unwrap().events();
+        drop(peer);
+        for _ in 0..9 {
+            drop(script.join().await);
+        }
+        let mut pauses = Vec::new();
+        while pauses.len() < 9 {
+            if let Some(ConnectionEvent::Reconnecting { after, .. }) =
+                in_time("an event", events.next()).await
+            {
+                pauses.push(after);
+            }
+        }
+        // Were they not to grow, none would be longer than a millisecond.
+        assert!(pauses.iter().max() > Some(&Duration::from_millis(4)), "{pauses:?}");
+    });
+}
