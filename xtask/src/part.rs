@@ -253,6 +253,6 @@ fn benchmarks(workspace: &Workspace, scope: Scope) -> Result<Outcome> {
     let quick: &[&str] = if scope == Scope::Quick { &["--quick"] } else { &[] };
     let in_memory = ["bench", "--locked", "-p", "bondy-router", "--bench", "in_memory", "--"];
     workspace.cargo(&[&in_memory[..], quick].concat()).run()?;
-    command(&workspace.root, "target/release/bondy-bench", &[&["all"], quick].concat()).run()?;
+    command(&workspace.root, "target/release/bondy-bench", &[&["all", "--start"], quick].concat()).run()?;
     Ok(Outcome::Passed)
 }

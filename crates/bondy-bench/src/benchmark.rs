@@ -7,16 +7,18 @@
 
 mod connections;
 mod floors;
+mod metric;
 mod suite;
 
 pub use connections::connections;
 pub use floors::floors;
 pub use suite::{Scale, suite};
 
-use crate::figure::{Figure, Goal, Metric, Rounds};
+use crate::figure::{Figure, Goal, Metric, Rounds, rounded};
 use crate::floor::FloorKind;
-use crate::load::{ChurnWork, LoadSpec, Measurement, PubSubWork, RpcWork, Work};
+use crate::load::{ChurnWork, LoadSpec, Measurement, PubSubWork, Report, RpcWork, Work};
 use crate::process::{Placement, Process, Worker};
+use crate::progress::Progress;
 use crate::server::{RouterSource, Server};
 use crate::usage::{Subject, parse_cores};
 use crate::wire::{Payload, Serializer, Shape, Wire};
@@ -49,6 +51,10 @@ pub struct Settings {
     pub round: Duration,
     /// Whether to run the floor at all.
     pub with_floor: bool,
+    /// Whether to judge the figures by the goals of the project.
+    pub with_goals: bool,
+    /// Where to say what is going on.
+    pub progress: Progress,
 }
 
 /// Which cores the server and the load run on.
@@ -88,79 +94,94 @@ impl Settings {
     /// Runs one round of load in a process of its own.
     fn measure(
         &self,
-        server: &Server,
+        server: &mut Server,
         wire: Wire,
         work: Work,
         places: Places,
+        what: &str,
     ) -> anyhow::Result<Measurement> {
-        self.start_load(server, wire, work, places).map(|(_, measurement)| measurement)
+        self.start_load(server, wire, work, places, what).map(|(_, measurement)| measurement)
     }
 
     /// The same; the process goes on with what it holds.
     fn start_load(
         &self,
-        server: &Server,
+        server: &mut Server,
         wire: Wire,
         work: Work,
         places: Places,
+        what: &str,
     ) -> anyhow::Result<(Process, Measurement)> {
+        let target = server.target(wire, self.tls && wire != Wire::Blind, &self.realm)?;
         let spec = LoadSpec {
-            target: server.target(wire, self.tls && wire != Wire::Blind, &self.realm)?,
-            server_pid: server.pid(),
+            target,
+            server_pids: server.pids().to_vec(),
             warm_up: self.warm_up,
             duration: self.round,
             work,
         };
         let command = self.worker.command("load", &serde_json::to_string(&spec)?);
         let load = Process::start(&command, places.load)?;
-        let timeout = self.warm_up + self.round + LOAD_GRACE;
-        let measurement = load.await_line(timeout, |line| serde_json::from_str(line).ok())?;
-        Ok((load, measurement))
+        let planned = self.warm_up + self.round;
+        let report = load.await_line_with(
+            planned + LOAD_GRACE,
+            |line| serde_json::from_str(line).ok(),
+            |waited| self.progress.show(&format!("{what}: {:.1} s", waited.as_secs_f64())),
+        );
+        self.progress.clear();
+        match report? {
+            Report::Measured(measurement) => Ok((load, measurement)),
+            Report::Failed(failure) => Err(failure.into()),
+        }
     }
 
     /// Rounds of the floor and of the router in turn.
-    fn compare(
-        &self,
-        kind: FloorKind,
-        wire: Wire,
-        work: Work,
-        places: Places,
-    ) -> anyhow::Result<(Rounds, Server)> {
-        let floor = match self.with_floor {
+    fn compare(&self, kind: FloorKind, wire: Wire, work: Work, places: Places) -> anyhow::Result<Run> {
+        let mut router = Server::router(&self.router, places.server)?;
+        // Before anything is measured, so that a router that is not there is known at once.
+        let endpoint = router.target(wire, self.tls, &self.realm)?.endpoint;
+        let mut floor = match self.with_floor {
             true => Some(Server::floor(&self.worker, kind, places.server)?),
             false => None,
         };
-        let router = Server::router(&self.router, places.server)?;
         let mut rounds = Rounds::default();
-        for _ in 0..self.rounds.max(1) {
-            if let Some(floor) = &floor {
-                rounds.floor.push(self.measure(floor, Wire::Blind, work, places)?);
+        let count = self.rounds.max(1);
+        for round in 1..=count {
+            if let Some(floor) = &mut floor {
+                let what = format!("{}, round {round} of {count}", kind.name());
+                rounds.floor.push(self.measure(floor, Wire::Blind, work, places, &what)?);
             }
-            rounds.ours.push(self.measure(&router, wire, work, places)?);
+            let what = format!("router, round {round} of {count}");
+            rounds.ours.push(self.measure(&mut router, wire, work, places, &what)?);
         }
-        Ok((rounds, router))
+        let (text, mut setting) = self.describe(&router, places);
+        setting.insert("url".to_owned(), json!(endpoint.to_string()));
+        Ok(Run { rounds, floor: kind, wire, ran: (format!("{endpoint}; {text}"), setting) })
     }
 
     fn describe(&self, server: &Server, places: Places) -> (String, Map<String, Value>) {
-        let server_cores = server.cores().unwrap_or_else(|| "unknown".to_owned());
+        let server_cores = server.cores();
         let load_cores = match places.load.core {
             Some(core) => core.to_string(),
             None => Subject::Own.cores().unwrap_or_else(|| "unknown".to_owned()),
         };
+        let server_text = match &server_cores {
+            Some(cores) => format!("router on core {cores}"),
+            None => "router elsewhere (or its process not found: --pid names it)".to_owned(),
+        };
         let text = format!(
-            "{}server on core {server_cores}, load on core {load_cores}{}; {} rounds of {} ms",
-            if self.tls { "TLS; " } else { "" },
+            "{server_text}, load on core {load_cores}{}; {} rounds of {} ms",
             if self.realtime { ", real-time" } else { "" },
             self.rounds,
             self.round.as_millis()
         );
         let setting = json!({
-            "server_cores": server_cores,
+            "router_cores": server_cores,
             "load_cores": load_cores,
             "realtime": self.realtime,
-            "tls": self.tls,
             "rounds": self.rounds,
             "round_ms": self.round.as_millis() as u64,
+            "bench_version": env!("CARGO_PKG_VERSION"),
         });
         (text, setting.as_object().cloned().unwrap_or_default())
     }
@@ -168,18 +189,19 @@ impl Settings {
 
 /// Calls through the router, beside the blind forwarder.
 pub fn rpc(settings: &Settings, wire: Wire, work: RpcWork) -> anyhow::Result<Figure> {
-    let automatic = if work.pairs == 1 && work.window == 1 { Pin::Same } else { Pin::Split };
-    let places = settings.places(automatic);
-    let (rounds, router) = settings.compare(FloorKind::Forwarder, wire, Work::Rpc(work), places)?;
+    let is_alone = work.pairs == 1 && work.window == 1 && work.rate_per_s.is_none();
+    let places = settings.places(if is_alone { Pin::Same } else { Pin::Split });
+    let run = settings.compare(FloorKind::Forwarder, wire, Work::Rpc(work), places)?;
     let what = format!(
-        "rpc over {}: {} pairs, window {}, {}",
-        wire_text(wire),
+        "{} pairs, {}, {}",
         work.pairs,
-        work.window,
+        pace_text(work.window, work.rate_per_s),
         payload_text(work.payload)
     );
-    let own = json!({"pairs": work.pairs, "window": work.window, "payload_bytes": work.payload.bytes});
+    let mut own = json!({"pairs": work.pairs, "window": work.window});
+    add_payload(&mut own, work.payload, work.rate_per_s);
     let goals = |name: &str| match (name, wire, work.window) {
+        _ if work.rate_per_s.is_some() => None,
         ("p50_us", Wire::RawSocket(_), 1) | ("router_cpu_ns_per_call", _, 1) => Some(Goal::RatioAtMost(1.10)),
         ("p50_us", Wire::WebSocket(_), 1) => Some(Goal::RatioAtMost(1.15)),
         ("p99_us", _, 1) => Some(Goal::RatioAtMost(1.25)),
@@ -187,79 +209,83 @@ pub fn rpc(settings: &Settings, wire: Wire, work: RpcWork) -> anyhow::Result<Fig
         ("calls_per_core_s", Wire::WebSocket(_), 64..) => Some(Goal::AtLeast(600_000.0)),
         _ => None,
     };
-    let places = settings.describe(&router, places);
-    Ok(figure("rpc", what, settings, places, wire, &own, FloorKind::Forwarder, &rounds, RPC_METRICS, goals))
+    Ok(run.figure(settings, "rpc", &what, &own, &metric::calls(), goals))
 }
 
 /// Events through the router, beside the blind fan-out.
 pub fn pubsub(settings: &Settings, wire: Wire, work: PubSubWork) -> anyhow::Result<Figure> {
     let places = settings.places(Pin::Split);
-    let (rounds, router) = settings.compare(FloorKind::FanOut, wire, Work::PubSub(work), places)?;
+    let run = settings.compare(FloorKind::FanOut, wire, Work::PubSub(work), places)?;
     let what = format!(
-        "pubsub over {}: {} publishers to {} subscribers, window {}, {}",
-        wire_text(wire),
+        "{} publishers to {} subscribers, {}, {}",
         work.publishers,
         work.subscribers,
-        work.window,
+        pace_text(work.window, work.rate_per_s),
         payload_text(work.payload)
     );
-    let own = json!({
-        "publishers": work.publishers,
-        "subscribers": work.subscribers,
-        "window": work.window,
-        "payload_bytes": work.payload.bytes,
-    });
+    let mut own =
+        json!({"publishers": work.publishers, "subscribers": work.subscribers, "window": work.window});
+    add_payload(&mut own, work.payload, work.rate_per_s);
     let goals = |name: &str| match (name, work.window) {
+        _ if work.rate_per_s.is_some() => None,
         ("router_cpu_ns_per_event", 1) => Some(Goal::RatioAtMost(1.05)),
         ("router_cpu_ns_per_event", 64..) => Some(Goal::RatioAtMost(1.25)),
         _ => None,
     };
-    let places = settings.describe(&router, places);
-    Ok(figure("pubsub", what, settings, places, wire, &own, FloorKind::FanOut, &rounds, EVENT_METRICS, goals))
+    Ok(run.figure(settings, "pubsub", &what, &own, &metric::events(), goals))
 }
 
 /// Sessions that come and go, beside connections that say one octet and close.
 pub fn churn(settings: &Settings, wire: Wire, work: ChurnWork) -> anyhow::Result<Figure> {
     let places = settings.places(Pin::Split);
-    let (rounds, router) = settings.compare(FloorKind::Echo, wire, Work::Churn(work), places)?;
-    let what = format!("churn over {}: {} at once", wire_text(wire), work.workers);
+    let run = settings.compare(FloorKind::Echo, wire, Work::Churn(work), places)?;
+    let what = format!("{} at once", work.workers);
     let own = json!({"workers": work.workers});
     let goals = |name: &str| match name {
         "joins_per_core_s" => Some(Goal::AtLeast(25_000.0)),
         _ => None,
     };
-    let places = settings.describe(&router, places);
-    Ok(figure("churn", what, settings, places, wire, &own, FloorKind::Echo, &rounds, JOIN_METRICS, goals))
+    Ok(run.figure(settings, "churn", &what, &own, &metric::joins(), goals))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a figure, put together in one place")]
-fn figure(
-    benchmark: &'static str,
-    what: String,
-    settings: &Settings,
-    (places, mut setting): (String, Map<String, Value>),
-    wire: Wire,
-    own: &Value,
+/// Everything that a comparison of rounds knows.
+struct Run {
+    rounds: Rounds,
     floor: FloorKind,
-    rounds: &Rounds,
-    metrics: &[Metric],
-    goals: impl Fn(&str) -> Option<Goal>,
-) -> Figure {
-    setting.extend(wire_setting(wire));
-    setting.extend(own.as_object().cloned().unwrap_or_default());
-    Figure {
-        benchmark,
-        title: format!("{what}\n  {places}"),
-        setting,
-        floor: settings.with_floor.then(|| floor.name()),
-        rows: metrics.iter().map(|&metric| rounds.row(metric, goals(metric.name))).collect(),
+    wire: Wire,
+    /// Where it ran, for people and for programs.
+    ran: (String, Map<String, Value>),
+}
+
+impl Run {
+    fn figure(
+        self,
+        settings: &Settings,
+        benchmark: &'static str,
+        what: &str,
+        own: &Value,
+        metrics: &[Metric],
+        goals: impl Fn(&str) -> Option<Goal>,
+    ) -> Figure {
+        let (ran, mut setting) = self.ran;
+        setting.extend(wire_setting(self.wire));
+        setting.extend(own.as_object().cloned().unwrap_or_default());
+        let goal = |name| if settings.with_goals { goals(name) } else { None };
+        Figure {
+            benchmark,
+            name: None,
+            title: format!("{benchmark} over {}: {what}\n  {ran}", wire_text(self.wire)),
+            setting,
+            floor: settings.with_floor.then(|| self.floor.name()),
+            rows: metrics.iter().map(|&metric| self.rounds.row(metric, goal(metric.name))).collect(),
+        }
     }
 }
 
 fn wire_setting(wire: Wire) -> Map<String, Value> {
-    let transport = if matches!(wire, Wire::WebSocket(_)) { "websocket" } else { "rawsocket" };
     let serializer = wire.serializer().map(Serializer::name);
-    json!({"transport": transport, "serializer": serializer}).as_object().cloned().unwrap_or_default()
+    let setting = json!({"transport": wire.transport().name(), "serializer": serializer});
+    setting.as_object().cloned().unwrap_or_default()
 }
 
 fn wire_text(wire: Wire) -> String {
@@ -267,6 +293,7 @@ fn wire_text(wire: Wire) -> String {
         Wire::Blind => "blind TCP".to_owned(),
         Wire::RawSocket(serializer) => format!("rawsocket with {}", serializer.name()),
         Wire::WebSocket(serializer) => format!("WebSocket with {}", serializer.name()),
+        Wire::Nats => "NATS".to_owned(),
     }
 }
 
@@ -277,39 +304,21 @@ fn payload_text(payload: Payload) -> String {
     }
 }
 
-/// A call is two routed messages: CALL and YIELD.
-const RPC_METRICS: &[Metric] = &[
-    Metric { name: "p50_us", of: |round| Some(round.latency.p50_us) },
-    Metric { name: "p90_us", of: |round| Some(round.latency.p90_us) },
-    Metric { name: "p99_us", of: |round| Some(round.latency.p99_us) },
-    Metric { name: "max_us", of: |round| Some(round.latency.max_us) },
-    Metric { name: "calls_per_s", of: Measurement::operations_per_s },
-    Metric { name: "router_cpu_ns_per_call", of: Measurement::server_cpu_ns_per_operation },
-    Metric {
-        name: "router_cpu_ns_per_message",
-        of: |round| Some(round.server_cpu_ns_per_operation()? / 2.0),
-    },
-    Metric { name: "calls_per_core_s", of: Measurement::operations_per_core_s },
-    Metric { name: "load_cpu_ns_per_call", of: Measurement::load_cpu_ns_per_operation },
-];
+fn pace_text(window: usize, rate_per_s: Option<f64>) -> String {
+    match rate_per_s {
+        Some(rate) => format!("{rate} a second"),
+        None => format!("window {window}"),
+    }
+}
 
-const EVENT_METRICS: &[Metric] = &[
-    Metric { name: "p50_us", of: |round| Some(round.latency.p50_us) },
-    Metric { name: "p90_us", of: |round| Some(round.latency.p90_us) },
-    Metric { name: "p99_us", of: |round| Some(round.latency.p99_us) },
-    Metric { name: "max_us", of: |round| Some(round.latency.max_us) },
-    Metric { name: "events_per_s", of: Measurement::operations_per_s },
-    Metric { name: "router_cpu_ns_per_event", of: Measurement::server_cpu_ns_per_operation },
-    Metric { name: "events_per_core_s", of: Measurement::operations_per_core_s },
-    Metric { name: "load_cpu_ns_per_event", of: Measurement::load_cpu_ns_per_operation },
-];
-
-const JOIN_METRICS: &[Metric] = &[
-    Metric { name: "p50_us", of: |round| Some(round.latency.p50_us) },
-    Metric { name: "p90_us", of: |round| Some(round.latency.p90_us) },
-    Metric { name: "p99_us", of: |round| Some(round.latency.p99_us) },
-    Metric { name: "max_us", of: |round| Some(round.latency.max_us) },
-    Metric { name: "joins_per_s", of: Measurement::operations_per_s },
-    Metric { name: "router_cpu_ns_per_join", of: Measurement::server_cpu_ns_per_operation },
-    Metric { name: "joins_per_core_s", of: Measurement::operations_per_core_s },
-];
+fn add_payload(own: &mut Value, payload: Payload, rate_per_s: Option<f64>) {
+    let shape = match payload.shape {
+        Shape::Text => "text",
+        Shape::Mixed => "mixed",
+    };
+    own["payload_bytes"] = json!(payload.bytes);
+    own["shape"] = json!(shape);
+    if let Some(rate) = rate_per_s {
+        own["rate_per_s"] = rounded(rate);
+    }
+}

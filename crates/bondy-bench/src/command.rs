@@ -1,41 +1,90 @@
-//! The command line: `bondy-bench` itself, and what another program embeds to offer the same.
+//! The command line: `bondy bench`, and the same as a program of its own.
 
 mod arguments;
+mod connection;
+mod output;
 
 pub use arguments::{
-    AllArgs, ChurnArgs, CommonArgs, ConnectionsArgs, FloorArgs, Output, PayloadArgs, PubSubArgs, RpcArgs,
-    SerializerName, ShapeName, Transport, WireArgs,
+    AllArgs, ChurnArgs, ConnectionsArgs, FloorArgs, Output, PayloadArgs, PubSubArgs, RpcArgs, RunArgs,
+    ShapeName,
 };
+pub use connection::{ConnectionArgs, Defaults, SerializerName, TransportName};
 
 use crate::benchmark::{Scale, churn, connections, floors, pubsub, rpc, suite};
-use crate::figure::Figure;
+use crate::failure::Failure;
 use crate::floor::{self, FloorKind};
 use crate::load::{self, ChurnWork, LoadSpec, PubSubWork, RpcWork};
 use crate::process::Worker;
 use anyhow::Context;
 use clap::Subcommand;
-use serde_json::{Value, json};
-use std::io::Write;
+use output::Printer;
 
 /// The benchmarks, as subcommands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// The floors alone: direct ping-pong, blind echo, blind forwarder, blind fan-out, copying memory
-    Floor(FloorArgs),
     /// Calls: latency, calls a second, the router's CPU time for one
+    #[command(after_help = RPC_EXAMPLES)]
     Rpc(RpcArgs),
     /// Events from publishers to subscribers of one topic
+    #[command(after_help = PUBSUB_EXAMPLES)]
     Pubsub(PubSubArgs),
     /// Idle sessions: the router's memory for one
+    #[command(after_help = CONNECTIONS_EXAMPLES)]
     Connections(ConnectionsArgs),
     /// Sessions that join and leave
+    #[command(after_help = CHURN_EXAMPLES)]
     Churn(ChurnArgs),
-    /// Every figure in one run
+    /// The floors alone: direct ping-pong, blind echo, blind forwarder, blind fan-out, copying memory
+    #[command(after_help = FLOOR_EXAMPLES)]
+    Floor(FloorArgs),
+    /// Every figure in one run, each beside its floor
+    #[command(after_help = ALL_EXAMPLES)]
     All(AllArgs),
     /// The floors and loads that the other commands start
     #[command(subcommand, hide = true)]
     Worker(WorkerCommand),
 }
+
+const RPC_EXAMPLES: &str = "\
+Examples:
+  bondy bench rpc                                    the router of `bondy start --dev`
+  bondy bench rpc --with-floor --duration 5s         each figure as a ratio to a blind forwarder
+  bondy bench rpc --pairs 16 --window 64             as many calls as the router can take
+  bondy bench rpc --rate 20000                       latency at a rate, counted from when a call was due
+  bondy bench rpc --url rs://127.0.0.1:18082 --serializer cbor
+  bondy bench rpc --start                            a router of its own, for this run
+  bondy bench rpc --url nats://127.0.0.1:4222        request-reply of NATS, the same load
+  bondy bench rpc --output json > before.json
+  bondy bench rpc --compare before.json";
+
+const PUBSUB_EXAMPLES: &str = "\
+Examples:
+  bondy bench pubsub                                 one publisher, 1000 subscribers
+  bondy bench pubsub --subscribers 100 --window 64   64 events at once
+  bondy bench pubsub --rate 500 --publishers 4       latency at a rate, and what was dropped
+  bondy bench pubsub --url nats://127.0.0.1:4222     the same load on NATS";
+
+const CONNECTIONS_EXAMPLES: &str = "\
+Examples:
+  bondy bench connections --start                    15000 sessions on a router of its own
+  bondy bench connections --sessions 1000 --url wss://router.example/ws
+  bondy bench connections --start --with-floor       beside a connection that nobody does anything with";
+
+const CHURN_EXAMPLES: &str = "\
+Examples:
+  bondy bench churn
+  bondy bench churn --workers 32 --url rs://127.0.0.1:18082";
+
+const FLOOR_EXAMPLES: &str = "\
+Examples:
+  bondy bench floor
+  bondy bench floor --subscribers 100 --output json";
+
+const ALL_EXAMPLES: &str = "\
+Examples:
+  bondy bench all --start                            some minutes
+  bondy bench all --start --quick                    only that it works
+  bondy bench all --url ws://127.0.0.1:18080/ws --url rs://127.0.0.1:18082";
 
 /// What the other commands start in processes of their own. Arguments and results are JSON.
 #[derive(Clone, Debug, Subcommand)]
@@ -53,8 +102,16 @@ pub enum WorkerCommand {
 }
 
 impl Command {
-    /// Runs the command. `worker` says how to start it again in another process; results go to standard output.
+    /// Runs the command with what the environment says about the connection ([`Defaults::from_environment`]).
+    ///
+    /// `worker` says how to start it again in another process; results go to standard output.
+    /// [`crate::failure::exit_code`] tells what an error means.
     pub fn run(self, worker: Worker) -> anyhow::Result<()> {
+        self.run_with(worker, &Defaults::from_environment())
+    }
+
+    /// The same with other defaults, such as those of a named context.
+    pub fn run_with(self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
         match self {
             Command::Worker(WorkerCommand::Floor { kind }) => {
                 floor::serve(serde_json::from_str::<FloorKind>(&kind).context("no such floor")?)
@@ -62,82 +119,105 @@ impl Command {
             Command::Worker(WorkerCommand::Load { spec }) => {
                 load::run(&serde_json::from_str::<LoadSpec>(&spec).context("no such load")?)
             }
-            Command::Floor(args) => run_floor(&args, worker),
-            Command::All(args) => run_all(&args, worker),
-            Command::Rpc(args) => {
-                let work =
-                    RpcWork { pairs: args.pairs, window: args.window, payload: args.payload.payload() };
-                let settings = args.common.settings(worker)?;
-                show_one(args.common.output, &rpc(&settings, args.wire.wire(&settings), work)?)
-            }
-            Command::Pubsub(args) => {
-                let work = PubSubWork {
-                    publishers: args.publishers,
-                    subscribers: args.common.subscribers(args.subscribers),
-                    window: args.window,
-                    payload: args.payload.payload(),
-                };
-                let settings = args.common.settings(worker)?;
-                show_one(args.common.output, &pubsub(&settings, args.wire.wire(&settings), work)?)
-            }
-            Command::Connections(args) => {
-                let settings = args.common.settings(worker)?;
-                let sessions = args.common.sessions(args.sessions);
-                show_one(args.common.output, &connections(&settings, args.wire.wire(&settings), sessions)?)
-            }
-            Command::Churn(args) => {
-                let settings = args.common.settings(worker)?;
-                let work = ChurnWork { workers: args.workers };
-                show_one(args.common.output, &churn(&settings, args.wire.wire(&settings), work)?)
-            }
+            Command::Rpc(args) => args.run(worker, defaults),
+            Command::Pubsub(args) => args.run(worker, defaults),
+            Command::Connections(args) => args.run(worker, defaults),
+            Command::Churn(args) => args.run(worker, defaults),
+            Command::Floor(args) => args.run(worker),
+            Command::All(args) => args.run(worker, defaults),
         }
     }
 }
 
-fn run_floor(args: &FloorArgs, worker: Worker) -> anyhow::Result<()> {
-    let settings = args.common.settings(worker)?;
-    let figures = floors(&settings, args.common.subscribers(args.subscribers), args.window)?;
-    match args.common.output {
-        Output::Table => figures.iter().try_for_each(|figure| show_line(&figure.to_table())),
-        Output::Json => show_all("floor", &figures),
+impl RpcArgs {
+    fn run(&self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
+        let printer = Printer::new(&self.run, "rpc")?;
+        let router = self.connection.router(defaults)?;
+        let settings = self.run.settings(worker, &router);
+        let work = RpcWork {
+            pairs: self.pairs as usize,
+            window: self
+                .window
+                .map_or(if self.rate.is_some() { RATE_WINDOW } else { 1 }, |window| window as usize),
+            rate_per_s: self.rate,
+            payload: self.payload.payload(),
+        };
+        let figure = rpc(&settings, router.wire, work).map_err(|error| router.explain(error))?;
+        printer.one(&figure)
     }
 }
 
-fn run_all(args: &AllArgs, worker: Worker) -> anyhow::Result<()> {
-    let settings = args.common.settings(worker)?;
-    let scale = Scale {
-        subscribers: args.common.subscribers(args.subscribers),
-        window: args.window,
-        sessions: args.common.sessions(args.sessions),
-    };
-    let mut figures = Vec::new();
-    suite(&settings, scale, |figure| {
-        if args.common.output == Output::Table {
-            show_line(&figure.to_table())?;
+/// With a rate: how many calls of a caller may wait for their answers, unless it is said otherwise.
+const RATE_WINDOW: usize = 1_024;
+
+impl PubSubArgs {
+    fn run(&self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
+        let printer = Printer::new(&self.run, "pubsub")?;
+        let payload = self.payload.payload();
+        if self.rate.is_some() && !payload.has_room_for_stamp() {
+            let text =
+                "--rate needs a --shape text of 16 octets or more: each event carries its number in it";
+            return Err(Failure::usage(text).into());
         }
-        figures.push(figure);
-        Ok(())
-    })?;
-    match args.common.output {
-        Output::Table => Ok(()),
-        Output::Json => show_all("all", &figures),
+        let router = self.connection.router(defaults)?;
+        let settings = self.run.settings(worker, &router);
+        let work = PubSubWork {
+            publishers: self.publishers as usize,
+            subscribers: self.run.subscribers(self.subscribers),
+            window: self.window as usize,
+            rate_per_s: self.rate,
+            payload,
+        };
+        let figure = pubsub(&settings, router.wire, work).map_err(|error| router.explain(error))?;
+        printer.one(&figure)
     }
 }
 
-fn show_one(output: Output, figure: &Figure) -> anyhow::Result<()> {
-    match output {
-        Output::Table => show_line(&figure.to_table()),
-        Output::Json => show_line(&figure.to_json().to_string()),
+impl ConnectionsArgs {
+    fn run(&self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
+        let printer = Printer::new(&self.run, "connections")?;
+        let router = self.connection.router(defaults)?;
+        let settings = self.run.settings(worker, &router);
+        let figure = connections(&settings, router.wire, self.run.sessions(self.sessions))
+            .map_err(|error| router.explain(error))?;
+        printer.one(&figure)
     }
 }
 
-fn show_all(benchmark: &str, figures: &[Figure]) -> anyhow::Result<()> {
-    let figures: Vec<Value> = figures.iter().map(Figure::to_json).collect();
-    show_line(&json!({"benchmark": benchmark, "figures": figures}).to_string())
+impl ChurnArgs {
+    fn run(&self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
+        let printer = Printer::new(&self.run, "churn")?;
+        let router = self.connection.router(defaults)?;
+        let settings = self.run.settings(worker, &router);
+        let work = ChurnWork { workers: self.workers as usize };
+        let figure = churn(&settings, router.wire, work).map_err(|error| router.explain(error))?;
+        printer.one(&figure)
+    }
 }
 
-fn show_line(text: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout();
-    writeln!(output, "{text}")?;
-    Ok(output.flush()?)
+impl FloorArgs {
+    fn run(&self, worker: Worker) -> anyhow::Result<()> {
+        let mut printer = Printer::new(&self.run, "floor")?;
+        let settings = self.run.settings_of_floor(worker);
+        for figure in floors(&settings, self.run.subscribers(self.subscribers), self.window as usize)? {
+            printer.add(figure)?;
+        }
+        printer.finish()
+    }
+}
+
+impl AllArgs {
+    fn run(&self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
+        let mut printer = Printer::new(&self.run, "all")?;
+        let router = self.connection.router(defaults)?;
+        let settings = self.run.settings(worker, &router);
+        let settings = crate::benchmark::Settings { with_floor: true, with_goals: true, ..settings };
+        let scale = Scale {
+            subscribers: self.run.subscribers(self.subscribers),
+            window: self.window as usize,
+            sessions: self.run.sessions(self.sessions),
+        };
+        suite(&settings, scale, |figure| printer.add(figure)).map_err(|error| router.explain(error))?;
+        printer.finish()
+    }
 }

@@ -11,6 +11,19 @@ pub struct Metric {
     pub name: &'static str,
     /// Its value in one round.
     pub of: fn(&Measurement) -> Option<f64>,
+    /// What several rounds come to.
+    pub over: Over,
+}
+
+/// How the values of several rounds become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Their median, as single rounds on a shared machine mean little.
+    Median,
+    /// The largest, of what is the largest in a round already.
+    Largest,
+    /// Their sum, of what is counted.
+    Sum,
 }
 
 /// What a metric should reach.
@@ -24,14 +37,14 @@ pub enum Goal {
     AtLeast(f64),
 }
 
-/// One metric over all rounds: medians, as single rounds on a shared machine mean little.
+/// One metric over all rounds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The metric.
     pub name: &'static str,
-    /// The median of the router's rounds.
+    /// The router's.
     pub ours: Option<f64>,
-    /// The median of the floor's rounds.
+    /// The floor's.
     pub floor: Option<f64>,
     /// The quotients of each round and the floor's round beside it.
     pub ratio: Option<Spread>,
@@ -55,6 +68,8 @@ pub struct Spread {
 pub struct Figure {
     /// The command that made it.
     pub benchmark: &'static str,
+    /// The name among figures of one command; `None` for an only one.
+    pub name: Option<&'static str>,
     /// What was measured, for people.
     pub title: String,
     /// The same for programs, also where it ran.
@@ -79,10 +94,25 @@ impl Rounds {
     pub fn row(&self, metric: Metric, goal: Option<Goal>) -> Row {
         let values = |rounds: &[Measurement]| rounds.iter().filter_map(metric.of).collect::<Vec<f64>>();
         let (ours, floor) = (values(&self.ours), values(&self.floor));
-        let ratios = ours.iter().zip(&floor).filter(|(_, floor)| **floor > 0.0);
-        let ratios = ratios.map(|(ours, floor)| ours / floor).collect();
-        let median = |values| Spread::of(values).map(|spread| spread.median);
-        Row { name: metric.name, ours: median(ours), floor: median(floor), ratio: Spread::of(ratios), goal }
+        let ratio = match metric.over {
+            Over::Median | Over::Largest => {
+                let pairs = ours.iter().zip(&floor).filter(|(_, floor)| **floor > 0.0);
+                Spread::of(pairs.map(|(ours, floor)| ours / floor).collect())
+            }
+            Over::Sum => None,
+        };
+        Row { name: metric.name, ours: metric.over.apply(ours), floor: metric.over.apply(floor), ratio, goal }
+    }
+}
+
+impl Over {
+    /// `None` of no values.
+    fn apply(self, values: Vec<f64>) -> Option<f64> {
+        match self {
+            Over::Sum => (!values.is_empty()).then(|| values.iter().sum()),
+            Over::Median => Spread::of(values).map(|spread| spread.median),
+            Over::Largest => Spread::of(values).map(|spread| spread.max),
+        }
     }
 }
 
@@ -110,43 +140,47 @@ impl Row {
 }
 
 impl Figure {
-    /// One object: the setting and ours at the top, `floor`, `ratio` and `goal` inside.
+    /// One object: the setting and ours at the top (of a floor alone, its own figures), `floor`, `ratio` and `goal`
+    /// inside.
     pub fn to_json(&self) -> Value {
         let mut object = self.setting.clone();
         object.insert("benchmark".to_owned(), json!(self.benchmark));
-        let collect = |value: fn(&Row) -> Option<Value>| {
-            self.rows.iter().filter_map(|row| Some((row.name.to_owned(), value(row)?))).collect::<Map<_, _>>()
-        };
-        object.extend(collect(|row| row.ours.map(rounded)));
-        if let Some(name) = self.floor {
-            let mut floor = collect(|row| row.floor.map(rounded));
+        if let Some(name) = self.name {
+            object.insert("name".to_owned(), json!(name));
+        }
+        object.extend(self.collect(|row| row.ours.or(row.floor).map(rounded)));
+        if let (true, Some(name)) = (self.has_ours(), self.floor) {
+            let mut floor = self.collect(|row| row.floor.map(rounded));
             floor.insert("name".to_owned(), json!(name));
             object.insert("floor".to_owned(), Value::Object(floor));
-            let ratio = collect(|row| row.ratio.map(|ratio| rounded(ratio.median)));
-            if !ratio.is_empty() {
-                object.insert("ratio".to_owned(), Value::Object(ratio));
-            }
+            let ratio = self.collect(|row| row.ratio.map(|ratio| rounded(ratio.median)));
+            object.insert("ratio".to_owned(), Value::Object(ratio));
         }
-        let goals = collect(|row| Some(json!({"wanted": row.goal?.to_string(), "met": row.is_met()})));
+        let goals = self.collect(|row| Some(json!({"wanted": row.goal?.to_string(), "met": row.is_met()})));
         if !goals.is_empty() {
             object.insert("goal".to_owned(), Value::Object(goals));
         }
         Value::Object(object)
     }
 
+    fn collect(&self, value: impl Fn(&Row) -> Option<Value>) -> Map<String, Value> {
+        self.rows.iter().filter_map(|row| Some((row.name.to_owned(), value(row)?))).collect()
+    }
+
     /// A few lines for people.
     pub fn to_table(&self) -> String {
         let mut lines = vec![self.title.clone(), self.header()];
-        lines.extend(self.rows.iter().map(|row| self.line(row)));
+        let rows = self.rows.iter().filter(|row| row.ours.is_some() || row.floor.is_some());
+        lines.extend(rows.map(|row| self.line(row)));
         lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
     fn header(&self) -> String {
         match (self.has_ours(), self.floor) {
             (true, Some(floor)) => {
-                format!("  {:28}{:>14}{floor:>20}   ours/floor (lowest..highest)", "", "ours")
+                format!("  {:28}{:>14}{floor:>20}   router/floor (lowest..highest)", "", "router")
             }
-            (true, None) => format!("  {:28}{:>14}", "", "ours"),
+            (true, None) => format!("  {:28}{:>14}", "", "router"),
             (false, floor) => format!("  {:28}{:>20}", "", floor.unwrap_or_default()),
         }
     }
@@ -187,14 +221,17 @@ impl fmt::Display for Goal {
     }
 }
 
-/// Three decimals: no clock here knows more.
-fn rounded(value: f64) -> Value {
+/// Three decimals, as no clock here knows more; counts as integers.
+pub(crate) fn rounded(value: f64) -> Value {
+    if value.fract() == 0.0 && (0.0..=1e15).contains(&value) {
+        return json!(value as u64);
+    }
     json!((value * 1_000.0).round() / 1_000.0)
 }
 
-/// Two decimals for small numbers, thousands set apart in large ones.
-fn readable(value: f64) -> String {
-    if value.abs() < 1_000.0 {
+/// Two decimals for small numbers but whole ones, thousands set apart in large ones.
+pub(crate) fn readable(value: f64) -> String {
+    if value.abs() < 1_000.0 && value.fract() != 0.0 {
         return format!("{value:.2}");
     }
     let digits = format!("{value:.0}");
@@ -211,16 +248,16 @@ fn readable(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Latency;
     use std::time::Duration;
 
     fn round(operations: u64) -> Measurement {
         Measurement {
             operations,
             elapsed: Duration::from_secs(1),
-            latency: Latency::default(),
+            latency: None,
             server_cpu_ns: None,
-            load_cpu_ns: None,
+            load_cpu_ns: 0,
+            missed: None,
         }
     }
 
@@ -228,11 +265,15 @@ mod tests {
     fn ratio_is_the_median_of_neighbouring_rounds() {
         let rounds =
             Rounds { ours: [100, 300, 220].map(round).into(), floor: [100, 100, 200].map(round).into() };
-        let metric = Metric { name: "calls_per_s", of: |round| Some(round.operations as f64) };
+        let metric =
+            Metric { name: "calls_per_s", of: |round| Some(round.operations as f64), over: Over::Median };
         let row = rounds.row(metric, Some(Goal::RatioAtMost(1.2)));
         assert_eq!((row.ours, row.floor), (Some(220.0), Some(100.0)));
         assert_eq!(row.ratio, Some(Spread { median: 1.1, min: 1.0, max: 3.0 }));
         assert_eq!(row.is_met(), Some(true));
+        let of = |over| rounds.row(Metric { over, ..metric }, None);
+        assert_eq!((of(Over::Largest).ours, of(Over::Sum).ours), (Some(300.0), Some(620.0)));
+        assert_eq!(of(Over::Sum).ratio, None);
     }
 
     #[test]
@@ -240,5 +281,6 @@ mod tests {
         assert_eq!(readable(12.345), "12.35");
         assert_eq!(readable(1_234_567.4), "1,234,567");
         assert_eq!(readable(1_000.0), "1,000");
+        assert_eq!(readable(500.0), "500");
     }
 }

@@ -19,10 +19,14 @@
 
 pub mod benchmark;
 pub mod command;
+pub mod endpoint;
+pub mod failure;
 pub mod figure;
 pub mod floor;
 pub mod load;
 pub mod process;
+pub mod progress;
+pub mod saved;
 pub mod server;
 pub mod usage;
 pub mod wire;

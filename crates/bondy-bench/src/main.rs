@@ -1,6 +1,7 @@
 //! `bondy-bench`: the benchmarks as a program of their own. [`bondy_bench::command`] is what it runs.
 
 use bondy_bench::command::Command;
+use bondy_bench::failure::exit_code;
 use bondy_bench::process::Worker;
 use clap::Parser;
 use std::io::Write;
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(exit_code(&error))
         }
     }
 }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const LINES_MAX: usize = 1_024;
 /// Lines that an error message repeats.
 const LINES_IN_ERRORS: usize = 20;
+/// How often who waits for a line is told that it still waits.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Where and how a process runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,10 +101,22 @@ impl Process {
 
     /// Waits for a line, of standard output or standard error, in which `find` finds something.
     pub fn await_line<T>(&self, timeout: Duration, find: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
-        let until = Instant::now() + timeout;
+        self.await_line_with(timeout, find, |_| {})
+    }
+
+    /// The same, and calls `tick` with the time waited, every now and then.
+    pub fn await_line_with<T>(
+        &self,
+        timeout: Duration,
+        find: impl Fn(&str) -> Option<T>,
+        mut tick: impl FnMut(Duration),
+    ) -> anyhow::Result<T> {
+        let started = Instant::now();
         let mut last = VecDeque::new();
         loop {
-            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            tick(started.elapsed());
+            let left = timeout.saturating_sub(started.elapsed());
+            match self.lines.recv_timeout(left.min(TICK)) {
                 Ok(line) => {
                     if let Some(found) = find(&line) {
                         return Ok(found);
@@ -112,6 +126,7 @@ impl Process {
                         last.pop_front();
                     }
                 }
+                Err(RecvTimeoutError::Timeout) if left > TICK => {}
                 Err(RecvTimeoutError::Timeout) => bail!(
                     "{} has not said what was expected within {timeout:?}; it said: {}",
                     self.name,

@@ -1,12 +1,14 @@
 //! The servers that a benchmark drives: the router under test and the floor beside it.
 
+use crate::endpoint::{Endpoint, Place, Transport};
+use crate::failure::Failure;
 use crate::floor::FloorKind;
 use crate::process::{Placement, Process, Worker};
-use crate::usage::Subject;
+use crate::usage::{Subject, listening_pids};
 use crate::wire::{Target, Wire};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,64 +23,32 @@ pub enum RouterSource {
     Running {
         /// One for each transport that is to be measured.
         endpoints: Vec<Endpoint>,
-        /// Its process, if it runs on this machine.
-        pid: Option<u32>,
+        /// Its processes on this machine; none: those that listen at the endpoint.
+        pids: Vec<u32>,
     },
-}
-
-/// An address by its transport.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `false`: rawsocket over TCP.
-    pub websocket: bool,
-    /// Whether it speaks TLS.
-    pub tls: bool,
-    /// The address.
-    pub address: SocketAddr,
-    /// The path of a WebSocket endpoint.
-    pub path: String,
 }
 
 /// The listeners that a started router names, and what they speak.
 const LISTENERS: [Listener; 4] = [
-    Listener { name: "public", websocket: true, tls: false },
-    Listener { name: "tcp", websocket: false, tls: false },
-    Listener { name: "secure", websocket: true, tls: true },
-    Listener { name: "secure_tcp", websocket: false, tls: true },
+    Listener { name: "public", transport: Transport::WebSocket, tls: false },
+    Listener { name: "tcp", transport: Transport::RawSocket, tls: false },
+    Listener { name: "secure", transport: Transport::WebSocket, tls: true },
+    Listener { name: "secure_tcp", transport: Transport::RawSocket, tls: true },
 ];
 
 struct Listener {
     name: &'static str,
-    websocket: bool,
+    transport: Transport,
     tls: bool,
 }
 
 const WEBSOCKET_PATH: &str = "/ws";
 
-impl Endpoint {
-    /// Reads `ws://HOST:PORT/PATH` or `tcp://HOST:PORT` (rawsocket; also `rs://`), with TLS `wss://` and `tcps://`
-    /// (`rss://`).
-    pub fn parse(url: &str) -> anyhow::Result<Endpoint> {
-        let (scheme, rest) = url.split_once("://").with_context(|| format!("{url} has no scheme"))?;
-        let (websocket, tls) = match scheme {
-            "ws" => (true, false),
-            "wss" => (true, true),
-            "tcp" | "rs" => (false, false),
-            "tcps" | "rss" => (false, true),
-            _ => bail!("{url}: use ws:// or wss:// for WebSocket, tcp:// or tcps:// for rawsocket"),
-        };
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let mut addresses = host.to_socket_addrs().with_context(|| format!("cannot resolve {host}"))?;
-        let address = addresses.next().with_context(|| format!("{host} has no address"))?;
-        Ok(Endpoint { websocket, tls, address, path: format!("/{path}") })
-    }
-}
-
 /// A server in place.
 #[derive(Debug)]
 pub struct Server {
     endpoints: Vec<Endpoint>,
-    pid: Option<u32>,
+    pids: Vec<u32>,
     /// Kept to be killed at the end; `None` for a router that ran before.
     _process: Option<Process>,
 }
@@ -87,21 +57,21 @@ impl Server {
     /// Starts the router, or takes the running one.
     pub fn router(source: &RouterSource, placement: Placement) -> anyhow::Result<Server> {
         match source {
-            RouterSource::Running { endpoints, pid } => {
-                Ok(Server { endpoints: endpoints.clone(), pid: *pid, _process: None })
+            RouterSource::Running { endpoints, pids } => {
+                Ok(Server { endpoints: endpoints.clone(), pids: pids.clone(), _process: None })
             }
             RouterSource::Command(command) => {
                 let process = Process::start(command, placement)?;
                 let listeners = process
                     .await_line(READY_TIMEOUT, ready_listeners)
                     .context("the router has not become ready")?;
-                let endpoints = LISTENERS.into_iter().filter_map(|Listener { name, websocket, tls }| {
-                    let address = *listeners.get(name)?;
-                    Some(Endpoint { websocket, tls, address, path: WEBSOCKET_PATH.to_owned() })
+                let endpoints = LISTENERS.into_iter().filter_map(|Listener { name, transport, tls }| {
+                    let place = place(*listeners.get(name)?);
+                    Some(Endpoint { transport, tls, place, path: WEBSOCKET_PATH.to_owned() })
                 });
                 Ok(Server {
                     endpoints: endpoints.collect(),
-                    pid: Some(process.pid()),
+                    pids: vec![process.pid()],
                     _process: Some(process),
                 })
             }
@@ -113,31 +83,40 @@ impl Server {
         let process = Process::start(&worker.command("floor", &serde_json::to_string(&kind)?), placement)?;
         let listeners = process.await_line(READY_TIMEOUT, ready_listeners)?;
         let address = *listeners.get("floor").context("the floor server has not said where it listens")?;
-        let endpoint = Endpoint { websocket: false, tls: false, address, path: String::new() };
-        Ok(Server { endpoints: vec![endpoint], pid: Some(process.pid()), _process: Some(process) })
+        let (transport, place) = (Transport::RawSocket, place(address));
+        let endpoint = Endpoint { transport, tls: false, place, path: String::new() };
+        Ok(Server { endpoints: vec![endpoint], pids: vec![process.pid()], _process: Some(process) })
     }
 
-    /// The target for a load that speaks `wire`, with TLS or without.
-    pub fn target(&self, wire: Wire, tls: bool, realm: &str) -> anyhow::Result<Target> {
-        let websocket = matches!(wire, Wire::WebSocket(_));
-        let found =
-            self.endpoints.iter().find(|endpoint| (endpoint.websocket, endpoint.tls) == (websocket, tls));
-        let transport = if websocket { "WebSocket" } else { "rawsocket" };
-        let with_tls = if tls { " with TLS" } else { "" };
-        let endpoint = found.with_context(|| format!("the server has no {transport} listener{with_tls}"))?;
-        let (path, realm) = (endpoint.path.clone(), realm.to_owned());
-        Ok(Target { address: endpoint.address, path, realm, tls, wire })
+    /// The target for a load that speaks `wire`, with TLS or without. Finds the server's process where nobody has
+    /// named it.
+    pub fn target(&mut self, wire: Wire, tls: bool, realm: &str) -> anyhow::Result<Target> {
+        let wanted = (wire.transport(), tls);
+        let found = self.endpoints.iter().find(|endpoint| (endpoint.transport, endpoint.tls) == wanted);
+        let endpoint = found.with_context(|| {
+            let with_tls = if tls { " with TLS" } else { "" };
+            Failure::usage(format!("the server has no {} listener{with_tls}", wire.transport().name()))
+        })?;
+        let address = endpoint.reach()?;
+        if self.pids.is_empty() {
+            self.pids = listening_pids(&address);
+        }
+        Ok(Target { endpoint: endpoint.clone(), address, realm: realm.to_owned(), wire })
     }
 
-    /// The process id, if it runs on this machine.
-    pub fn pid(&self) -> Option<u32> {
-        self.pid
+    /// The process ids, if it runs on this machine. Known after the first [`Server::target`].
+    pub fn pids(&self) -> &[u32] {
+        &self.pids
     }
 
     /// The cores that it may use, as the kernel writes them.
     pub fn cores(&self) -> Option<String> {
-        Subject::Process(self.pid?).cores()
+        Subject::Process(*self.pids.first()?).cores()
     }
+}
+
+fn place(address: SocketAddr) -> Place {
+    Place::Host(address.ip().to_string(), address.port())
 }
 
 /// The listeners of a readiness line: each address with a port, under the name that stands before it. Reads plain
@@ -186,13 +165,5 @@ mod tests {
         }
         assert_eq!(ready_listeners("starting public=127.0.0.1:4001"), None);
         assert_eq!(ready_listeners("ready"), None);
-    }
-
-    #[test]
-    fn endpoints_name_their_transport() {
-        let endpoint = Endpoint::parse("ws://127.0.0.1:8080/ws").expect("a WebSocket URL");
-        assert_eq!((endpoint.websocket, endpoint.path.as_str()), (true, "/ws"));
-        assert!(!Endpoint::parse("tcp://127.0.0.1:8082").expect("a rawsocket URL").websocket);
-        assert!(Endpoint::parse("http://127.0.0.1:8080").is_err());
     }
 }

@@ -4,6 +4,10 @@
 //! time with it, so the servers and loads measured here end none while they are measured. On loopback a sender also
 //! pays for the receiver's input path, as nothing else does it for the receiver.
 
+mod listener;
+
+pub use listener::listening_pids;
+
 use anyhow::Context;
 use std::path::PathBuf;
 
@@ -63,6 +67,24 @@ impl Subject {
 
 fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
+}
+
+/// CPU time used by all of `pids` so far, in nanoseconds; `None` if there are none.
+pub fn cpu_ns_of(pids: &[u32]) -> anyhow::Result<Option<u64>> {
+    sum_of(pids, Subject::cpu_ns)
+}
+
+/// Resident memory of all of `pids` in bytes; `None` if there are none.
+pub fn resident_bytes_of(pids: &[u32]) -> anyhow::Result<Option<u64>> {
+    sum_of(pids, Subject::resident_bytes)
+}
+
+fn sum_of(pids: &[u32], of: fn(Subject) -> anyhow::Result<u64>) -> anyhow::Result<Option<u64>> {
+    if pids.is_empty() {
+        return Ok(None);
+    }
+    let values = pids.iter().map(|&pid| of(Subject::Process(pid)));
+    values.sum::<anyhow::Result<u64>>().map(Some)
 }
 
 /// The cores of a list such as `0-2,5`.

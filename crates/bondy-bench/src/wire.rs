@@ -3,6 +3,7 @@
 //! A benchmark needs a client that is cheaper than what it measures and that does the same work against the floor
 //! and against a router, so this is written by hand: messages are constant bytes around one request id
 //! ([`Template`]), frames are split in place ([`Inbox`]), and a socket is a plain blocking one ([`Connection`]).
+//! The protocol of NATS is spoken in the same way, so that its figures come from the same load.
 //!
 //! What it does not do: validate what the router sends beyond the message type and the request id, follow
 //! fragmented WebSocket messages, or authenticate. It is no client library.
@@ -10,15 +11,21 @@
 mod connection;
 mod encoding;
 mod framing;
+mod handshake;
+mod nats;
+mod readiness;
 mod stream;
 mod template;
 
-pub use connection::{Connection, Exchange, FloorRole, Target, printable};
+pub use connection::{ANSWER_TIMEOUT, Connection, Exchange, FloorRole, Target};
+pub(crate) use connection::{lost, unexpected};
 pub use encoding::{Header, Serializer};
 pub use framing::{FrameKind, Framing, FramingError, Inbox};
+pub use readiness::AsyncStream;
 pub use stream::Stream;
-pub use template::{Payload, Shape, Template};
+pub use template::{Payload, STAMP_BYTES, Shape, Template};
 
+use crate::endpoint::Transport;
 use serde::{Deserialize, Serialize};
 
 /// How bytes between the load and the server are laid out.
@@ -30,29 +37,60 @@ pub enum Wire {
     RawSocket(Serializer),
     /// WAMP over WebSocket (RFC 6455).
     WebSocket(Serializer),
+    /// NATS.
+    Nats,
 }
 
 impl Wire {
+    /// What this wire needs an endpoint to speak. The floor is as plain as rawsocket.
+    pub fn transport(self) -> Transport {
+        match self {
+            Wire::Blind | Wire::RawSocket(_) => Transport::RawSocket,
+            Wire::WebSocket(_) => Transport::WebSocket,
+            Wire::Nats => Transport::Nats,
+        }
+    }
+
     /// The framing of this wire.
     pub fn framing(self) -> Framing {
         match self {
             Wire::Blind | Wire::RawSocket(_) => Framing::Prefixed,
             Wire::WebSocket(Serializer::Json) => Framing::WebSocketText,
             Wire::WebSocket(Serializer::MsgPack | Serializer::Cbor) => Framing::WebSocketBinary,
+            Wire::Nats => Framing::Nats,
         }
     }
 
-    /// The serializer of this wire; `None` for the floor.
+    /// The serializer of this wire; `None` for the floor and for NATS.
     pub fn serializer(self) -> Option<Serializer> {
         match self {
-            Wire::Blind => None,
+            Wire::Blind | Wire::Nats => None,
             Wire::RawSocket(serializer) | Wire::WebSocket(serializer) => Some(serializer),
         }
     }
 
     /// The type and request id of a received message; `None` if it has none, as on the floor.
     pub fn header(self, message: &[u8]) -> Option<Header> {
-        self.serializer()?.header(message)
+        match self {
+            Wire::Nats => nats::header(message),
+            Wire::Blind | Wire::RawSocket(_) | Wire::WebSocket(_) => self.serializer()?.header(message),
+        }
+    }
+}
+
+/// How much of a message an error repeats.
+const PRINTED_CHARACTERS: usize = 400;
+
+/// A message as text, for error messages: as JSON where it can be read, else its octets.
+pub(crate) fn printable(wire: Wire, message: &[u8]) -> String {
+    let value = wire.serializer().and_then(|serializer| serializer.decode(message));
+    let text = match value {
+        Some(value) => String::from_utf8_lossy(&value).into_owned(),
+        None => message.escape_ascii().to_string(),
+    };
+    match text.char_indices().nth(PRINTED_CHARACTERS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
 }
 
@@ -86,4 +124,28 @@ pub mod code {
     pub const INVOCATION: u64 = 68;
     /// YIELD
     pub const YIELD: u64 = 70;
+    /// The answer of NATS to `PING`, which no code of WAMP stands for.
+    pub const PONG: u64 = 1_000;
+
+    /// The name of a code.
+    pub fn name(code: u64) -> &'static str {
+        match code {
+            HELLO => "HELLO",
+            WELCOME => "WELCOME",
+            GOODBYE => "GOODBYE",
+            ERROR => "ERROR",
+            PUBLISH => "PUBLISH",
+            SUBSCRIBE => "SUBSCRIBE",
+            SUBSCRIBED => "SUBSCRIBED",
+            EVENT => "EVENT",
+            CALL => "CALL",
+            RESULT => "RESULT",
+            REGISTER => "REGISTER",
+            REGISTERED => "REGISTERED",
+            INVOCATION => "INVOCATION",
+            YIELD => "YIELD",
+            PONG => "PONG",
+            _ => "a message of another type",
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! Idle sessions: what one costs the router in memory.
 
-use super::{Pin, Settings, wire_setting, wire_text};
-use crate::figure::{Figure, Goal, Row, Spread};
+use super::{Pin, Settings, metric, wire_setting, wire_text};
+use crate::figure::{Figure, Goal, Rounds, Row, Spread};
 use crate::floor::FloorKind;
 use crate::load::{ConnectionsWork, Measurement, SESSIONS_PER_PROCESS_MAX, Work};
 use crate::process::Process;
 use crate::server::Server;
-use crate::usage::Subject;
+use crate::usage::resident_bytes_of;
 use crate::wire::Wire;
 use anyhow::Context;
 use serde_json::json;
@@ -16,81 +16,101 @@ use std::time::Duration;
 const WARM_UP_SESSIONS: usize = 200;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What holding sessions showed.
 struct Held {
-    bytes_per_session: f64,
-    joins_per_s: f64,
-    p50_us: f64,
+    /// Growth of the server's memory, where its process is known.
+    bytes_per_session: Option<f64>,
+    opening: Measurement,
 }
 
-/// Opens `sessions` and reads the server's resident memory before and after; one round on a fresh server.
+/// Opens `sessions` and reads the server's resident memory before and after; one round. A router that has held more
+/// sessions before gives them the memory of those: start it afresh.
 pub fn connections(settings: &Settings, wire: Wire, sessions: usize) -> anyhow::Result<Figure> {
+    let settings = &Settings { rounds: 1, ..settings.clone() };
     let places = settings.places(Pin::Split);
+    let mut router = Server::router(&settings.router, places.server)?;
+    let endpoint = router.target(wire, settings.tls, &settings.realm)?.endpoint;
     let floor = match settings.with_floor {
         true => {
-            let server = Server::floor(&settings.worker, FloorKind::Echo, places.server)?;
-            Some(held(settings, &server, Wire::Blind, sessions)?)
+            let mut server = Server::floor(&settings.worker, FloorKind::Echo, places.server)?;
+            Some(held(settings, &mut server, Wire::Blind, sessions)?)
         }
         false => None,
     };
-    let router = Server::router(&settings.router, places.server)?;
-    let ours = held(settings, &router, wire, sessions)?;
-    let (text, mut setting) = Settings { rounds: 1, ..settings.clone() }.describe(&router, places);
+    let ours = held(settings, &mut router, wire, sessions)?;
+    let (text, mut setting) = settings.describe(&router, places);
+    setting.remove("round_ms");
     setting.extend(wire_setting(wire));
+    setting.insert("url".to_owned(), json!(endpoint.to_string()));
     setting.insert("sessions".to_owned(), json!(sessions));
-    let row = |name, goal, value: fn(&Held) -> f64| {
-        let (ours, floor) = (value(&ours), floor.as_ref().map(value));
-        let ratio = floor.and_then(|floor| Spread::of(vec![ours / floor]));
-        Row { name, ours: Some(ours), floor, ratio, goal }
-    };
     // The goal is for the tens of thousands that it is about; in a few, single pages decide.
     let bytes_max = if settings.tls { 9_216.0 } else { 1_280.0 };
-    let goal = (sessions >= 10_000).then_some(Goal::AtMost(bytes_max));
+    let goal = (settings.with_goals && sessions >= 10_000).then_some(Goal::AtMost(bytes_max));
+    let rounds =
+        Rounds { ours: vec![ours.opening], floor: floor.iter().map(|floor| floor.opening).collect() };
+    let (bytes, floor_bytes) =
+        (ours.bytes_per_session, floor.as_ref().and_then(|floor| floor.bytes_per_session));
+    let ratio = floor_bytes.zip(bytes).and_then(|(floor, ours)| Spread::of(vec![ours / floor]));
+    let mut rows =
+        vec![Row { name: "resident_bytes_per_session", ours: bytes, floor: floor_bytes, ratio, goal }];
+    rows.extend(metric::joins().into_iter().map(|metric| rounds.row(metric, None)));
     Ok(Figure {
         benchmark: "connections",
-        title: format!("connections over {}: {sessions} idle sessions\n  {text}", wire_text(wire)),
+        name: None,
+        title: format!(
+            "connections over {}: {sessions} idle sessions\n  {endpoint}; {text}",
+            wire_text(wire)
+        ),
         setting,
         floor: settings.with_floor.then(|| FloorKind::Echo.name()),
-        rows: vec![
-            row("resident_bytes_per_session", goal, |held| held.bytes_per_session),
-            row("joins_per_s", None, |held| held.joins_per_s),
-            row("join_p50_us", None, |held| held.p50_us),
-        ],
+        rows,
     })
 }
 
-fn held(settings: &Settings, server: &Server, wire: Wire, sessions: usize) -> anyhow::Result<Held> {
-    let pid = server.pid().context("the memory of a router needs its process: give --pid")?;
-    for process in
-        open(settings, server, wire, WARM_UP_SESSIONS.min(sessions))?.into_iter().map(|held| held.0)
-    {
-        process.finish(CLOSE_TIMEOUT);
-    }
-    let before_bytes = Subject::Process(pid).resident_bytes()?;
+fn held(settings: &Settings, server: &mut Server, wire: Wire, sessions: usize) -> anyhow::Result<Held> {
+    close(open(settings, server, wire, WARM_UP_SESSIONS.min(sessions))?);
+    let before_bytes = resident_bytes_of(server.pids())?;
     let opened = open(settings, server, wire, sessions)?;
-    let after_bytes = Subject::Process(pid).resident_bytes()?;
-    let elapsed_s: f64 = opened.iter().map(|(_, measurement)| measurement.elapsed.as_secs_f64()).sum();
-    let p50_us = opened.iter().map(|(_, measurement)| measurement.latency.p50_us).collect();
-    for (process, _) in opened {
-        process.finish(CLOSE_TIMEOUT);
-    }
-    Ok(Held {
-        bytes_per_session: after_bytes.saturating_sub(before_bytes) as f64 / sessions.max(1) as f64,
-        joins_per_s: sessions as f64 / elapsed_s,
-        p50_us: Spread::of(p50_us).map(|spread| spread.median).unwrap_or_default(),
-    })
+    let after_bytes = resident_bytes_of(server.pids())?;
+    let grown_bytes = before_bytes.zip(after_bytes).map(|(before, after)| after.saturating_sub(before));
+    let measurements: Vec<Measurement> = opened.iter().map(|(_, measurement)| *measurement).collect();
+    close(opened);
+    let opening = total(&measurements).context("no sessions were opened")?;
+    let bytes_per_session = grown_bytes.map(|bytes| bytes as f64 / sessions.max(1) as f64);
+    Ok(Held { bytes_per_session, opening })
 }
 
 /// Opens sessions in as many processes as their limit of open files asks for.
 fn open(
     settings: &Settings,
-    server: &Server,
+    server: &mut Server,
     wire: Wire,
     sessions: usize,
 ) -> anyhow::Result<Vec<(Process, Measurement)>> {
     let firsts = (0..sessions).step_by(SESSIONS_PER_PROCESS_MAX);
+    let what = format!("opening {sessions} sessions");
     let loads = firsts.map(|first| {
         let work = ConnectionsWork { sessions: (sessions - first).min(SESSIONS_PER_PROCESS_MAX), first };
-        settings.start_load(server, wire, Work::Connections(work), settings.places(Pin::Split))
+        settings.start_load(server, wire, Work::Connections(work), settings.places(Pin::Split), &what)
     });
     loads.collect()
+}
+
+fn close(opened: Vec<(Process, Measurement)>) {
+    for (process, _) in opened {
+        process.finish(CLOSE_TIMEOUT);
+    }
+}
+
+/// What processes that opened sessions one after the other come to; the latency is that of the first, which has the
+/// most of them.
+fn total(measurements: &[Measurement]) -> Option<Measurement> {
+    let (first, others) = measurements.split_first()?;
+    Some(others.iter().fold(*first, |sum, one| Measurement {
+        operations: sum.operations + one.operations,
+        elapsed: sum.elapsed + one.elapsed,
+        server_cpu_ns: sum.server_cpu_ns.zip(one.server_cpu_ns).map(|(sum, one)| sum + one),
+        load_cpu_ns: sum.load_cpu_ns + one.load_cpu_ns,
+        ..sum
+    }))
 }

@@ -37,10 +37,10 @@ pub fn suite(
         (rawsocket, short, 16, window),
         (websocket, mixed, 16, window),
     ] {
-        show(rpc(settings, wire, RpcWork { pairs, window, payload })?)?;
+        show(rpc(settings, wire, RpcWork { pairs, window, rate_per_s: None, payload })?)?;
     }
     for window in [1, window] {
-        let work = PubSubWork { publishers: 1, subscribers, window, payload: short };
+        let work = PubSubWork { publishers: 1, subscribers, window, rate_per_s: None, payload: short };
         show(pubsub(settings, rawsocket, work)?)?;
     }
     for wire in [rawsocket, websocket] {

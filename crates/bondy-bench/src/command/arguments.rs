@@ -1,56 +1,47 @@
 //! The options of the benchmarks, and what they mean.
 
+use super::connection::{ConnectionArgs, Router};
 use crate::benchmark::{Pin, Settings};
 use crate::process::Worker;
-use crate::server::{Endpoint, RouterSource};
-use crate::wire::{Payload, Serializer, Shape, Wire};
-use anyhow::Context;
-use clap::{Args, ValueEnum};
+use crate::progress::Progress;
+use crate::server::RouterSource;
+use crate::wire::{Payload, STAMP_BYTES, Shape};
+use clap::{Args, ValueEnum, value_parser};
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// A longer benchmark says nothing that a shorter one does not.
+const DURATION_MAX: Duration = Duration::from_secs(3_600);
+/// More than any machine's loopback carries.
+const RATE_MAX_PER_S: f64 = 1e8;
 
 /// Options of every benchmark.
 #[derive(Clone, Debug, Args)]
-pub struct CommonArgs {
-    /// The command that starts the router under test, split at spaces. It must write one line with `ready` and the
-    /// bound address of each listener (`public=ws://127.0.0.1:PORT/ws tcp=127.0.0.1:PORT`). By default `bondy` beside
-    /// this program, on free ports
-    #[arg(long, value_name = "COMMAND", conflicts_with = "url")]
-    router_command: Option<String>,
-    /// A router that runs already: ws://HOST:PORT/PATH or tcp://HOST:PORT (rawsocket), with TLS wss:// or tcps://; may
-    /// be given once for each
+pub struct RunArgs {
+    /// Run the floor beside the router, in turns, and print each figure as a ratio to it
     #[arg(long)]
-    url: Vec<String>,
-    /// The process of the router at --url, to measure its CPU time and memory
-    #[arg(long, requires = "url")]
-    pid: Option<u32>,
-    /// Speak TLS to the router, with the listener `secure` or `secure_tcp` of a started one, and believe its
-    /// certificate. The floor stays plain
-    #[arg(long)]
-    tls: bool,
-    /// The realm to join
-    #[arg(long, default_value = "realm1")]
-    realm: String,
-    /// The cores of router and load
+    with_floor: bool,
+    /// How long all rounds of the router are measured together, as in 5s or 500ms [default: 5s]
+    #[arg(long, value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// Rounds of the router, and of the floor between them [default: 5]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=1_000))]
+    rounds: Option<u32>,
+    /// Set a result beside this one that was saved with --output json
+    #[arg(long, value_name = "FILE")]
+    pub(super) compare: Option<PathBuf>,
+    /// The form of the results
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(super) output: Output,
+    /// The cores of router and load. A router that runs already stays where it is
     #[arg(long, value_enum, default_value_t = Pin::Auto)]
     pin: Pin,
     /// Run servers and loads before all ordinary processes (SCHED_FIFO), for quiet figures on a busy machine; needs root
     #[arg(long)]
     realtime: bool,
-    /// Rounds of the router, and of the floor between them
-    #[arg(long)]
-    rounds: Option<usize>,
-    /// How long all rounds of the router are measured together, as in 5s or 500ms
-    #[arg(long, value_parser = parse_duration)]
-    duration: Option<Duration>,
-    /// Leave the floor out
-    #[arg(long)]
-    no_floor: bool,
     /// A run of a few hundred milliseconds, which shows that the benchmark works and no more
     #[arg(long)]
     quick: bool,
-    /// The form of the results
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(super) output: Output,
 }
 
 /// The form of the results.
@@ -62,42 +53,11 @@ pub enum Output {
     Json,
 }
 
-/// Options that say what to speak.
-#[derive(Clone, Debug, Args)]
-pub struct WireArgs {
-    /// The transport; by default that of --url, else rawsocket
-    #[arg(long, value_enum)]
-    transport: Option<Transport>,
-    /// The serializer; by default msgpack over rawsocket and json over WebSocket
-    #[arg(long, value_enum)]
-    serializer: Option<SerializerName>,
-}
-
-/// A transport's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// Rawsocket over TCP
-    Rawsocket,
-    /// WebSocket
-    Websocket,
-}
-
-/// A serializer's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SerializerName {
-    /// JSON
-    Json,
-    /// MessagePack
-    Msgpack,
-    /// CBOR
-    Cbor,
-}
-
 /// Options that say what to carry.
 #[derive(Clone, Debug, Args)]
 pub struct PayloadArgs {
     /// The payload in octets
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=16_000_000))]
+    #[arg(long, default_value_t = 64, value_parser = value_parser!(u32).range(0..=16_000_000))]
     payload: u32,
     /// What the payload looks like
     #[arg(long, value_enum, default_value_t = ShapeName::Text)]
@@ -116,165 +76,140 @@ pub enum ShapeName {
 /// `floor`.
 #[derive(Clone, Debug, Args)]
 pub struct FloorArgs {
-    #[command(flatten)]
-    pub(super) common: CommonArgs,
-    /// Subscribers of the fan-out
-    #[arg(long)]
-    pub(super) subscribers: Option<usize>,
+    /// Subscribers of the fan-out [default: 1000; 50 with --quick]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=50_000))]
+    pub(super) subscribers: Option<u32>,
     /// Messages in flight where they are batched
-    #[arg(long, default_value_t = 64)]
-    pub(super) window: usize,
+    #[arg(long, default_value_t = 64, value_parser = value_parser!(u32).range(1..=65_536))]
+    pub(super) window: u32,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
 }
 
 /// `rpc`.
 #[derive(Clone, Debug, Args)]
 pub struct RpcArgs {
-    #[command(flatten)]
-    pub(super) common: CommonArgs,
-    #[command(flatten)]
-    pub(super) wire: WireArgs,
+    /// Callers, each with a callee of its own
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=4_096))]
+    pub(super) pairs: u32,
+    /// Calls that each caller keeps in flight; with --rate, at most [default: 1; 1024 with --rate]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=65_536))]
+    pub(super) window: Option<u32>,
+    /// Calls that all callers together begin in a second, answered or not. Latency counts from when a call was due
+    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
+    pub(super) rate: Option<f64>,
     #[command(flatten)]
     pub(super) payload: PayloadArgs,
-    /// Callers, each with a callee of its own
-    #[arg(long, default_value_t = 1)]
-    pub(super) pairs: usize,
-    /// Calls that each caller keeps in flight
-    #[arg(long, default_value_t = 1)]
-    pub(super) window: usize,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
 }
 
 /// `pubsub`.
 #[derive(Clone, Debug, Args)]
 pub struct PubSubArgs {
-    #[command(flatten)]
-    pub(super) common: CommonArgs,
-    #[command(flatten)]
-    pub(super) wire: WireArgs,
+    /// Publishers
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=4_096))]
+    pub(super) publishers: u32,
+    /// Subscribers, each of which gets every event [default: 1000; 50 with --quick]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=50_000))]
+    pub(super) subscribers: Option<u32>,
+    /// Events that a publisher sends at once, before it waits until everybody has them; not with --rate
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=65_536), conflicts_with = "rate")]
+    pub(super) window: u32,
+    /// Events that all publishers together publish in a second, whoever is behind. Latency counts from when an event
+    /// was due
+    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
+    pub(super) rate: Option<f64>,
     #[command(flatten)]
     pub(super) payload: PayloadArgs,
-    /// Publishers
-    #[arg(long, default_value_t = 1)]
-    pub(super) publishers: usize,
-    /// Subscribers, each of which gets every event (1000; 50 with --quick)
-    #[arg(long)]
-    pub(super) subscribers: Option<usize>,
-    /// Events that a publisher sends at once, before it waits until everybody has them
-    #[arg(long, default_value_t = 1)]
-    pub(super) window: usize,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
 }
 
 /// `connections`.
 #[derive(Clone, Debug, Args)]
 pub struct ConnectionsArgs {
+    /// Idle sessions [default: 15000; 200 with --quick]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=2_000_000))]
+    pub(super) sessions: Option<u32>,
     #[command(flatten)]
-    pub(super) common: CommonArgs,
+    pub(super) run: RunArgs,
     #[command(flatten)]
-    pub(super) wire: WireArgs,
-    /// Idle sessions (15000; 200 with --quick)
-    #[arg(long)]
-    pub(super) sessions: Option<usize>,
+    pub(super) connection: ConnectionArgs,
 }
 
 /// `churn`.
 #[derive(Clone, Debug, Args)]
 pub struct ChurnArgs {
-    #[command(flatten)]
-    pub(super) common: CommonArgs,
-    #[command(flatten)]
-    pub(super) wire: WireArgs,
     /// How many join and leave at once
-    #[arg(long, default_value_t = 8)]
-    pub(super) workers: usize,
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=4_096))]
+    pub(super) workers: u32,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
 }
 
 /// `all`.
 #[derive(Clone, Debug, Args)]
 pub struct AllArgs {
-    #[command(flatten)]
-    pub(super) common: CommonArgs,
-    /// Subscribers of the fan-out (1000; 50 with --quick)
-    #[arg(long)]
-    pub(super) subscribers: Option<usize>,
-    /// Idle sessions (15000; 200 with --quick)
-    #[arg(long)]
-    pub(super) sessions: Option<usize>,
+    /// Subscribers of the fan-out [default: 1000; 50 with --quick]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=50_000))]
+    pub(super) subscribers: Option<u32>,
+    /// Idle sessions [default: 15000; 200 with --quick]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=2_000_000))]
+    pub(super) sessions: Option<u32>,
     /// Calls and events in flight where they are batched
-    #[arg(long, default_value_t = 64)]
-    pub(super) window: usize,
+    #[arg(long, default_value_t = 64, value_parser = value_parser!(u32).range(1..=65_536))]
+    pub(super) window: u32,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
 }
 
-impl CommonArgs {
-    pub(super) fn settings(&self, worker: Worker) -> anyhow::Result<Settings> {
+impl RunArgs {
+    pub(super) fn settings(&self, worker: Worker, router: &Router) -> Settings {
+        let Router { source, realm, tls, .. } = router.clone();
+        // A router of somebody else's is measured, not judged.
+        let with_goals = matches!(source, RouterSource::Command(_));
+        let settings = self.settings_of_floor(worker);
+        Settings { router: source, realm, tls, with_goals, with_floor: self.with_floor, ..settings }
+    }
+
+    /// Settings of a run without a router.
+    pub(super) fn settings_of_floor(&self, worker: Worker) -> Settings {
         let (rounds, duration, warm_up) = match self.quick {
             true => (2, Duration::from_millis(100), Duration::from_millis(10)),
             false => (5, Duration::from_secs(5), Duration::from_millis(200)),
         };
-        let rounds = self.rounds.unwrap_or(rounds).clamp(1, 1_000);
-        let router = self.router()?;
-        let only_tls = match &router {
-            RouterSource::Running { endpoints, .. } => endpoints.iter().all(|endpoint| endpoint.tls),
-            RouterSource::Command(_) => false,
-        };
-        Ok(Settings {
+        let rounds = self.rounds.unwrap_or(rounds);
+        Settings {
             worker,
-            router,
-            tls: self.tls || only_tls,
-            realm: self.realm.clone(),
+            router: RouterSource::Running { endpoints: Vec::new(), pids: Vec::new() },
+            tls: false,
+            realm: String::new(),
             pin: self.pin,
             realtime: self.realtime,
-            rounds,
+            rounds: rounds as usize,
             warm_up,
-            round: self.duration.unwrap_or(duration) / u32::try_from(rounds)?,
-            with_floor: !self.no_floor,
-        })
+            round: self.duration.unwrap_or(duration) / rounds,
+            with_floor: true,
+            with_goals: false,
+            progress: Progress::new(),
+        }
     }
 
-    fn router(&self) -> anyhow::Result<RouterSource> {
-        if !self.url.is_empty() {
-            let endpoints = self.url.iter().map(|url| Endpoint::parse(url)).collect::<anyhow::Result<_>>()?;
-            return Ok(RouterSource::Running { endpoints, pid: self.pid });
-        }
-        if let Some(command) = &self.router_command {
-            return Ok(RouterSource::Command(command.split_whitespace().map(String::from).collect()));
-        }
-        let own = std::env::current_exe().context("cannot tell where this program is")?;
-        let bondy = own.with_file_name("bondy").to_string_lossy().into_owned();
-        let mut command = vec![bondy, "start".to_owned(), "--dev".to_owned()];
-        for listener in ["public", "admin", "tcp"] {
-            command.push("--set".to_owned());
-            command.push(format!("listeners.{listener}.bind=127.0.0.1:0"));
-        }
-        Ok(RouterSource::Command(command))
+    pub(super) fn subscribers(&self, given: Option<u32>) -> usize {
+        given.unwrap_or(if self.quick { 50 } else { 1_000 }) as usize
     }
 
-    pub(super) fn subscribers(&self, given: Option<usize>) -> usize {
-        given.unwrap_or(if self.quick { 50 } else { 1_000 })
-    }
-
-    pub(super) fn sessions(&self, given: Option<usize>) -> usize {
-        given.unwrap_or(if self.quick { 200 } else { 15_000 })
-    }
-}
-
-impl WireArgs {
-    pub(super) fn wire(&self, settings: &Settings) -> Wire {
-        let transport = self.transport.unwrap_or(match &settings.router {
-            RouterSource::Running { endpoints, .. }
-                if endpoints.iter().all(|endpoint| endpoint.websocket) =>
-            {
-                Transport::Websocket
-            }
-            RouterSource::Running { .. } | RouterSource::Command(_) => Transport::Rawsocket,
-        });
-        let serializer = self.serializer.map(|name| match name {
-            SerializerName::Json => Serializer::Json,
-            SerializerName::Msgpack => Serializer::MsgPack,
-            SerializerName::Cbor => Serializer::Cbor,
-        });
-        match transport {
-            Transport::Rawsocket => Wire::RawSocket(serializer.unwrap_or(Serializer::MsgPack)),
-            Transport::Websocket => Wire::WebSocket(serializer.unwrap_or(Serializer::Json)),
-        }
+    pub(super) fn sessions(&self, given: Option<u32>) -> usize {
+        given.unwrap_or(if self.quick { 200 } else { 15_000 }) as usize
     }
 }
 
@@ -288,6 +223,12 @@ impl PayloadArgs {
     }
 }
 
+impl Payload {
+    pub(super) fn has_room_for_stamp(self) -> bool {
+        self.shape == Shape::Text && self.bytes >= STAMP_BYTES
+    }
+}
+
 /// `5s`, `1.5s`, `200ms`, `2m`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
@@ -298,12 +239,24 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(format!("`{text}` is no duration: write it as 5s or 500ms")),
     };
     let number: f64 = digits.parse().map_err(|_| format!("`{digits}` is no number"))?;
-    Duration::try_from_secs_f64(number * seconds_each).map_err(|error| error.to_string())
+    let duration = Duration::try_from_secs_f64(number * seconds_each).map_err(|error| error.to_string())?;
+    match duration {
+        Duration::ZERO => Err("nothing is measured in no time".to_owned()),
+        longer if longer > DURATION_MAX => Err("an hour is the most".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= RATE_MAX_PER_S => Ok(rate),
+        Ok(_) | Err(_) => Err(format!("`{text}` is no rate: a number above 0 and up to {RATE_MAX_PER_S}")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse_duration;
+    use super::{parse_duration, parse_rate};
     use std::time::Duration;
 
     #[test]
@@ -311,7 +264,16 @@ mod tests {
         assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1_500)));
         assert_eq!(parse_duration("200ms"), Ok(Duration::from_millis(200)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(parse_duration("5").is_err());
-        assert!(parse_duration("-1s").is_err());
+        for wrong in ["5", "-1s", "0s", "NaNs", "2000m", ""] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_are_above_zero() {
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "many", "NaN", "inf", "1e9"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
+        }
     }
 }

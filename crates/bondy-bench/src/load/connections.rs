@@ -21,11 +21,11 @@ pub(super) fn open(spec: &LoadSpec, work: ConnectionsWork) -> anyhow::Result<(Me
         "{} sessions need more than the {files_max} files that this process may open: raise `ulimit -n`",
         work.sessions
     );
-    let span = Span::begin(spec.server_pid)?;
+    let span = Span::begin(&spec.server_pids)?;
     let mut latencies = Latencies::new();
     let mut streams = Vec::with_capacity(work.sessions);
     for index in 0..work.sessions {
-        let source = source(spec.target.address, work.first + index);
+        let source = source(&spec.target.address, work.first + index);
         let started = Instant::now();
         let session = Connection::open(&spec.target, FloorRole::Receiver, source)
             .with_context(|| format!("after {index} sessions"))?;

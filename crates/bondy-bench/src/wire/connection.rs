@@ -1,29 +1,29 @@
 //! A blocking connection that is joined to a realm, or, on the floor, has said which end it is.
 
-use super::{FrameKind, Inbox, Stream, Template, Wire, code};
-use anyhow::{Context, bail, ensure};
+use super::{FrameKind, Inbox, Stream, Template, Wire, code, handshake, printable};
+use crate::endpoint::{Address, Endpoint};
+use crate::failure::Failure;
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use socket2::{SockRef, Socket};
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// Longer than any answer of a working server takes on a busy machine.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const INBOX_BYTES: usize = 64 << 10;
 
 /// Whom to connect to, and what to speak there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
-    /// The server's address.
-    pub address: SocketAddr,
-    /// The path of a WebSocket endpoint.
-    pub path: String,
+    /// Where the server listens.
+    pub endpoint: Endpoint,
+    /// The address of it that answers.
+    pub address: Address,
     /// The realm to join.
     pub realm: String,
-    /// Whether to use TLS.
-    pub tls: bool,
     /// The wire to use.
     pub wire: Wire,
 }
@@ -62,9 +62,9 @@ pub struct Exchange {
 
 impl Exchange {
     /// Room for the next read; an error if the server has closed the WebSocket.
-    pub fn space(&mut self) -> anyhow::Result<&mut [u8]> {
+    pub fn space(&mut self) -> Result<&mut [u8], Failure> {
         match &self.closed {
-            Some(reason) => bail!("the server closed the WebSocket: {reason}"),
+            Some(reason) => Err(Failure::unreachable(format!("the server closed the WebSocket: {reason}"))),
             None => Ok(self.inbox.space()),
         }
     }
@@ -79,14 +79,26 @@ impl Exchange {
             match kind {
                 FrameKind::Message => handle(payload, &mut self.output)?,
                 FrameKind::Ping => {
-                    framing.append_header(FrameKind::Pong, payload.len(), &mut self.output);
-                    self.output.extend_from_slice(payload);
+                    let answer = if self.wire == Wire::Nats { &[] } else { payload };
+                    framing.append_header(FrameKind::Pong, answer.len(), &mut self.output);
+                    self.output.extend_from_slice(answer);
                 }
                 FrameKind::Pong => {}
-                FrameKind::Close => self.closed = Some(printable(payload)),
+                FrameKind::Close => self.closed = Some(close_reason(payload)),
             }
         }
         Ok(())
+    }
+}
+
+/// What a WebSocket close frame says (RFC 6455, section 5.5.1).
+fn close_reason(payload: &[u8]) -> String {
+    match payload {
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            format!("{code} {}", String::from_utf8_lossy(reason)).trim_end().to_owned()
+        }
+        _ => "without a reason".to_owned(),
     }
 }
 
@@ -94,7 +106,7 @@ impl Exchange {
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    exchange: Exchange,
+    pub(super) exchange: Exchange,
     last_request: u64,
 }
 
@@ -102,70 +114,21 @@ impl Connection {
     /// Connects, shakes hands and joins; on the floor says `role`. `source` is the local address to bind, for runs
     /// with more connections than one source address has ports.
     pub fn open(target: &Target, role: FloorRole, source: Option<Ipv4Addr>) -> anyhow::Result<Connection> {
-        let stream = connect(target.address, source)
-            .with_context(|| format!("cannot connect to {}", target.address))?;
-        let stream = if target.tls { Stream::tls(stream)? } else { Stream::Plain(stream) };
+        let refused = || Failure::unreachable(format!("cannot connect to {}", target.endpoint));
+        let stream = Stream::connect(&target.address, &target.endpoint, source)
+            .map_err(|error| Failure::unreachable(format!("{}: {error:#}", refused())))?;
+        stream.socket().set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.socket().set_write_timeout(Some(ANSWER_TIMEOUT))?;
         let exchange =
             Exchange { wire: target.wire, inbox: Inbox::new(INBOX_BYTES), output: Vec::new(), closed: None };
         let mut connection = Connection { stream, exchange, last_request: 0 };
-        match target.wire {
-            Wire::Blind => connection.say_role(role)?,
-            Wire::RawSocket(serializer) => {
-                connection.shake_rawsocket(serializer.rawsocket_number())?;
-                connection.join(&target.realm)?;
-            }
-            Wire::WebSocket(serializer) => {
-                connection.upgrade(target, serializer.subprotocol())?;
-                connection.join(&target.realm)?;
-            }
-        }
+        handshake::open(&mut connection, target, role).with_context(refused)?;
         Ok(connection)
     }
 
-    fn say_role(&mut self, role: FloorRole) -> anyhow::Result<()> {
-        self.exchange.output.push(role.octet());
-        self.flush()?;
-        let answer = self.read_until(|inbox| inbox.take(1).map(<[u8]>::to_vec))?;
-        ensure!(answer == [role.octet()], "the floor server answered {answer:?}");
-        Ok(())
-    }
-
-    fn shake_rawsocket(&mut self, serializer: u8) -> anyhow::Result<()> {
-        self.exchange.output.extend_from_slice(&[0x7f, 0xf0 | serializer, 0, 0]);
-        self.flush()?;
-        let answer = self.read_until(|inbox| inbox.take(4).map(<[u8]>::to_vec))?;
-        let accepted = answer[0] == 0x7f && answer[1] & 0x0f == serializer;
-        ensure!(accepted, "the rawsocket handshake was refused with {answer:02x?}");
-        Ok(())
-    }
-
-    fn upgrade(&mut self, target: &Target, subprotocol: &str) -> anyhow::Result<()> {
-        let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Ym9uZHktYmVuY2gta2V5IQ==\r\n\
-             Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n",
-            target.path, target.address
-        );
-        self.exchange.output.extend_from_slice(request.as_bytes());
-        self.flush()?;
-        let answer = self.read_until(|inbox| inbox.take_through(b"\r\n\r\n").map(<[u8]>::to_vec))?;
-        let answer = String::from_utf8_lossy(&answer);
-        ensure!(answer.starts_with("HTTP/1.1 101"), "the WebSocket upgrade was refused: {answer}");
-        ensure!(answer.contains(subprotocol), "the server did not agree to {subprotocol}: {answer}");
-        Ok(())
-    }
-
-    fn join(&mut self, realm: &str) -> anyhow::Result<()> {
-        let roles = json!({"roles": {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}});
-        self.append_value(&json!([code::HELLO, realm, roles]));
-        self.flush()?;
-        self.await_message(code::WELCOME).with_context(|| format!("cannot join the realm {realm}"))?;
-        Ok(())
-    }
-
-    /// Leaves the realm: sends GOODBYE and waits for the router's. On the floor there is nothing to say.
+    /// Leaves the realm: sends GOODBYE and waits for the router's. On the floor and in NATS there is nothing to say.
     pub fn leave(&mut self) -> anyhow::Result<()> {
-        if self.exchange.wire == Wire::Blind {
+        if self.exchange.wire.serializer().is_none() {
             return Ok(());
         }
         self.append_value(&json!([code::GOODBYE, {}, "wamp.close.close_realm"]));
@@ -177,7 +140,7 @@ impl Connection {
         }
     }
 
-    fn append_value(&mut self, value: &serde_json::Value) {
+    pub(super) fn append_value(&mut self, value: &serde_json::Value) {
         let Some(serializer) = self.exchange.wire.serializer() else { return };
         let mut message = Vec::new();
         serializer.append(value, &mut message);
@@ -194,6 +157,7 @@ impl Connection {
         let request = self.next_request();
         template.append(request, &mut self.exchange.output);
         self.flush()?;
+        let answer_code = if self.exchange.wire == Wire::Nats { code::PONG } else { answer_code };
         self.await_message(answer_code).map(|_| ())
     }
 
@@ -203,7 +167,7 @@ impl Connection {
         self.last_request
     }
 
-    fn await_message(&mut self, wanted: u64) -> anyhow::Result<u64> {
+    pub(super) fn await_message(&mut self, wanted: u64) -> anyhow::Result<u64> {
         let wire = self.exchange.wire;
         loop {
             let mut found = None;
@@ -212,7 +176,7 @@ impl Connection {
                     found = Some(header.id.unwrap_or_default());
                     Ok(())
                 }
-                _ => bail!("expected a message of type {wanted}, got {}", printable(message)),
+                _ => Err(unexpected(wire, wanted, message)),
             })?;
             if let Some(id) = found {
                 return Ok(id);
@@ -221,7 +185,10 @@ impl Connection {
         }
     }
 
-    fn read_until<T>(&mut self, mut take: impl FnMut(&mut Inbox) -> Option<T>) -> anyhow::Result<T> {
+    pub(super) fn read_until<T>(
+        &mut self,
+        mut take: impl FnMut(&mut Inbox) -> Option<T>,
+    ) -> anyhow::Result<T> {
         loop {
             if let Some(taken) = take(&mut self.exchange.inbox) {
                 return Ok(taken);
@@ -230,12 +197,32 @@ impl Connection {
         }
     }
 
+    /// Waits until there is something to read, at most `timeout`.
+    pub fn wait_readable(&mut self, timeout: Duration) -> anyhow::Result<bool> {
+        Ok(self.stream.wait_readable(timeout)?)
+    }
+
+    /// Answers the pings of a server that says nothing else to this connection; does not wait.
+    pub fn attend(&mut self) -> anyhow::Result<()> {
+        if !self.wait_readable(Duration::ZERO)? {
+            return Ok(());
+        }
+        self.read()?;
+        let wire = self.exchange.wire;
+        self.exchange.drain(|message, _| Err(unexpected(wire, code::PONG, message)))?;
+        Ok(self.flush()?)
+    }
+
     /// Reads once, waiting for at least one octet.
-    pub fn read(&mut self) -> anyhow::Result<()> {
-        let length = self.stream.read(self.exchange.space()?).context("no answer from the server")?;
-        ensure!(length > 0, "the server closed the connection");
-        self.exchange.inbox.filled(length);
-        Ok(())
+    pub fn read(&mut self) -> Result<(), Failure> {
+        match self.stream.read(self.exchange.space()?) {
+            Ok(0) => Err(Failure::unreachable("the server closed the connection")),
+            Ok(length) => {
+                self.exchange.inbox.filled(length);
+                Ok(())
+            }
+            Err(error) => Err(lost(&error, "has not answered")),
+        }
     }
 
     /// What was read and is to be written.
@@ -244,16 +231,16 @@ impl Connection {
     }
 
     /// Writes all output, waiting where it must.
-    pub fn flush(&mut self) -> anyhow::Result<()> {
+    pub fn flush(&mut self) -> Result<(), Failure> {
         if !self.exchange.output.is_empty() {
-            self.stream.write_all(&self.exchange.output).context("cannot write to the server")?;
+            self.stream.write_all(&self.exchange.output).map_err(|error| lost(&error, "has not read"))?;
             self.exchange.output.clear();
         }
         Ok(())
     }
 
     /// A second handle on the socket, with which another thread can shut it down.
-    pub fn socket(&self) -> anyhow::Result<TcpStream> {
+    pub fn socket(&self) -> anyhow::Result<Socket> {
         Ok(self.stream.socket().try_clone()?)
     }
 
@@ -268,29 +255,28 @@ impl Connection {
         self.stream
     }
 
-    /// The socket and the exchange, to go on without blocking; not for TLS.
-    pub fn into_parts(self) -> anyhow::Result<(TcpStream, Exchange)> {
-        match self.stream {
-            Stream::Plain(socket) => Ok((socket, self.exchange)),
-            Stream::Tls(_) => bail!("events are not measured over TLS"),
+    /// The stream and the exchange, to go on without blocking.
+    pub fn into_parts(self) -> (Stream, Exchange) {
+        (self.stream, self.exchange)
+    }
+}
+
+/// What went wrong with a read or a write.
+pub(crate) fn lost(error: &io::Error, in_time: &str) -> Failure {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Failure::answer(format!("the server {in_time} within {ANSWER_TIMEOUT:?}"))
         }
+        _ => Failure::unreachable(format!("the connection to the server is lost: {error}")),
     }
 }
 
-fn connect(address: SocketAddr, source: Option<Ipv4Addr>) -> anyhow::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if let Some(source) = source {
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
+/// Another message came than the one that was waited for: the router's answer, in its own words.
+pub(crate) fn unexpected(wire: Wire, wanted: u64, message: &[u8]) -> anyhow::Error {
+    let text = format!("expected {}, got {}", code::name(wanted), printable(wire, message));
+    // Who is waiting for one of these has not been let in.
+    match wanted {
+        code::WELCOME | code::PONG => Failure::unreachable(text).into(),
+        _ => Failure::answer(text).into(),
     }
-    socket.connect_timeout(&address.into(), ANSWER_TIMEOUT)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    socket.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-    Ok(socket.into())
-}
-
-/// The start of a message as text, for error messages.
-pub fn printable(message: &[u8]) -> String {
-    let start = &message[..message.len().min(200)];
-    start.escape_ascii().to_string()
 }

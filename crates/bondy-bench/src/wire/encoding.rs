@@ -55,6 +55,17 @@ impl Serializer {
         }
     }
 
+    /// A message as JSON text; `None` if it is none.
+    pub fn decode(self, message: &[u8]) -> Option<Vec<u8>> {
+        let serializer = match self {
+            Serializer::Json => bondy_wamp::serializer::Serializer::Json,
+            Serializer::MsgPack => bondy_wamp::serializer::Serializer::MessagePack,
+            Serializer::Cbor => bondy_wamp::serializer::Serializer::Cbor,
+        };
+        let value = bondy_wamp::value::Value::decode(serializer, message).ok()?;
+        Some(value.to_bytes(bondy_wamp::serializer::Serializer::Json))
+    }
+
     /// Appends one value.
     pub fn append(self, value: &Value, out: &mut Vec<u8>) {
         match self {

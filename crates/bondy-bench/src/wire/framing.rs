@@ -1,9 +1,10 @@
-//! Frames: a client's WebSocket frames (RFC 6455, section 5.2), and the four-octet prefix of rawsocket that the
-//! floor uses too.
+//! Frames: a client's WebSocket frames (RFC 6455, section 5.2), the four-octet prefix of rawsocket that the floor
+//! uses too, and the lines of NATS.
 //!
 //! Outgoing WebSocket frames carry the mask that the RFC asks of clients, with the key zero: the router has to
 //! unmask them as it does any, and the load need not touch its payload.
 
+use super::nats;
 use std::fmt;
 
 /// How messages become frames.
@@ -15,6 +16,8 @@ pub enum Framing {
     WebSocketText,
     /// WebSocket, messages as binary.
     WebSocketBinary,
+    /// The lines of NATS. A message is its own frame: its line says what follows.
+    Nats,
 }
 
 /// What a frame is for.
@@ -46,10 +49,10 @@ impl fmt::Display for FramingError {
 impl std::error::Error for FramingError {}
 
 /// Where a frame's payload lies, and how long header and payload are together.
-struct Extent {
-    kind: FrameKind,
-    header_length: usize,
-    payload_length: usize,
+pub(super) struct Extent {
+    pub(super) kind: FrameKind,
+    pub(super) header_length: usize,
+    pub(super) payload_length: usize,
 }
 
 impl Framing {
@@ -66,12 +69,15 @@ impl Framing {
             (Framing::WebSocketText | Framing::WebSocketBinary, FrameKind::Close) => 0x88,
             (Framing::WebSocketText | Framing::WebSocketBinary, FrameKind::Ping) => 0x89,
             (Framing::WebSocketText | Framing::WebSocketBinary, FrameKind::Pong) => 0x8a,
+            (Framing::Nats, FrameKind::Pong) => return out.extend_from_slice(nats::PONG),
+            (Framing::Nats, FrameKind::Message | FrameKind::Ping | FrameKind::Close) => return,
         };
         match self {
             Framing::Prefixed => {
                 out.extend_from_slice(&((u32::from(octet) << 24) | length as u32).to_be_bytes());
             }
             Framing::WebSocketText | Framing::WebSocketBinary => append_websocket_header(octet, length, out),
+            Framing::Nats => {}
         }
     }
 
@@ -79,6 +85,7 @@ impl Framing {
         match self {
             Framing::Prefixed => prefixed_extent(bytes),
             Framing::WebSocketText | Framing::WebSocketBinary => websocket_extent(bytes),
+            Framing::Nats => nats::extent(bytes),
         }
     }
 }

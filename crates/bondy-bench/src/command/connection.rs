@@ -1,0 +1,218 @@
+//! Which router to measure, and what to speak with it: flags, the environment, defaults.
+
+use crate::endpoint::{Endpoint, Transport};
+use crate::failure::{Cause, Failure, cause};
+use crate::server::RouterSource;
+use crate::wire::{Serializer, Wire};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+
+/// The router of `bondy start --dev`.
+const DEFAULT_URL: &str = "ws://127.0.0.1:18080/ws";
+const DEFAULT_REALM: &str = "realm1";
+
+/// Options that say which router, and what to speak.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Router")]
+pub struct ConnectionArgs {
+    /// A router that runs already: ws://HOST:PORT/PATH or wss://, rs://HOST:PORT (rawsocket) or rss://, unix:PATH, or
+    /// nats://HOST:PORT for NATS. May be given once for each transport. Certificates are not checked
+    /// [env: BONDY_URL] [default: ws://127.0.0.1:18080/ws]
+    #[arg(long, conflicts_with_all = ["start", "router_command"])]
+    url: Vec<String>,
+    /// The realm to join [env: BONDY_REALM] [default: realm1]
+    #[arg(long)]
+    realm: Option<String>,
+    /// The serializer [env: BONDY_SERIALIZER] [default: json over WebSocket, msgpack over rawsocket]
+    #[arg(long, value_enum)]
+    serializer: Option<SerializerName>,
+    /// The router's process, to measure its CPU time and memory; may be given several times. By default the one that
+    /// listens at the URL, if it is on this machine
+    #[arg(long, conflicts_with_all = ["start", "router_command"])]
+    pid: Vec<u32>,
+    /// Start a router for each benchmark, on free ports: the `bondy` beside this program
+    #[arg(long)]
+    start: bool,
+    /// Start this router for each benchmark instead: a command, split at spaces. It must write one line with `ready`
+    /// and the bound address of each listener (`public=ws://127.0.0.1:PORT/ws tcp=127.0.0.1:PORT`)
+    #[arg(long, value_name = "COMMAND", conflicts_with = "start")]
+    router_command: Option<String>,
+    /// The transport, where the router has several [default: rawsocket]
+    #[arg(long, value_enum)]
+    transport: Option<TransportName>,
+    /// Speak TLS, with the listener `secure` or `secure_tcp` of a started router
+    #[arg(long, conflicts_with = "url")]
+    tls: bool,
+}
+
+/// A transport's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TransportName {
+    /// Rawsocket over TCP
+    Rawsocket,
+    /// WebSocket
+    Websocket,
+}
+
+/// A serializer's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SerializerName {
+    /// JSON
+    Json,
+    /// MessagePack
+    Msgpack,
+    /// CBOR
+    Cbor,
+}
+
+/// What holds where no flag says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The router's URL.
+    pub url: Option<String>,
+    /// The realm.
+    pub realm: Option<String>,
+    /// The serializer's name.
+    pub serializer: Option<String>,
+}
+
+impl Defaults {
+    /// `BONDY_URL`, `BONDY_REALM` and `BONDY_SERIALIZER`, as for every client command.
+    pub fn from_environment() -> Defaults {
+        let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Defaults { url: read("BONDY_URL"), realm: read("BONDY_REALM"), serializer: read("BONDY_SERIALIZER") }
+    }
+
+    /// What stands here, and from `others` what does not.
+    pub fn or(self, others: Defaults) -> Defaults {
+        Defaults {
+            url: self.url.or(others.url),
+            realm: self.realm.or(others.realm),
+            serializer: self.serializer.or(others.serializer),
+        }
+    }
+}
+
+/// The router of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Router {
+    pub(super) source: RouterSource,
+    pub(super) wire: Wire,
+    pub(super) tls: bool,
+    pub(super) realm: String,
+    /// Whether nobody has named it.
+    is_default: bool,
+}
+
+impl Router {
+    /// Adds what to do when nobody listens where nobody has said that somebody does.
+    pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.is_default && cause(&error) == Some(Cause::Unreachable) {
+            return error.context(
+                "no router answered at the default URL: start one with `bondy start --dev`, name another one with \
+                 --url, or let the benchmark start its own with --start",
+            );
+        }
+        error
+    }
+}
+
+impl ConnectionArgs {
+    /// The router that flags and `defaults` name.
+    pub(super) fn router(&self, defaults: &Defaults) -> anyhow::Result<Router> {
+        let (source, is_default) = self.source(defaults)?;
+        let endpoint = match &source {
+            RouterSource::Running { endpoints, .. } => Some(self.choose(endpoints)?),
+            RouterSource::Command(_) => None,
+        };
+        let transport = match (endpoint, self.transport) {
+            (Some(endpoint), _) => endpoint.transport,
+            (None, Some(name)) => name.transport(),
+            (None, None) => Transport::RawSocket,
+        };
+        let serializer = self.serializer(defaults)?;
+        let wire = match transport {
+            Transport::RawSocket => Wire::RawSocket(serializer.unwrap_or(Serializer::MsgPack)),
+            Transport::WebSocket => Wire::WebSocket(serializer.unwrap_or(Serializer::Json)),
+            // Its payloads are octets of any kind.
+            Transport::Nats => Wire::Nats,
+        };
+        let tls = endpoint.map_or(self.tls, |endpoint| endpoint.tls);
+        let realm = self.realm.clone().or_else(|| defaults.realm.clone());
+        let realm = realm.unwrap_or_else(|| DEFAULT_REALM.to_owned());
+        Ok(Router { source, wire, tls, realm, is_default })
+    }
+
+    /// Where the router comes from, and whether that is the default URL.
+    fn source(&self, defaults: &Defaults) -> anyhow::Result<(RouterSource, bool)> {
+        if let Some(command) = &self.router_command {
+            let command: Vec<String> = command.split_whitespace().map(String::from).collect();
+            if command.is_empty() {
+                return Err(Failure::usage("--router-command is empty").into());
+            }
+            return Ok((RouterSource::Command(command), false));
+        }
+        if self.start {
+            return Ok((RouterSource::Command(own_router()?), false));
+        }
+        let (urls, is_default) = match (self.url.is_empty(), &defaults.url) {
+            (false, _) => (self.url.clone(), false),
+            (true, Some(url)) => (vec![url.clone()], false),
+            (true, None) => (vec![DEFAULT_URL.to_owned()], true),
+        };
+        let endpoints = urls.iter().map(|url| Endpoint::parse(url).map_err(Failure::usage));
+        let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
+        Ok((RouterSource::Running { endpoints, pids: self.pid.clone() }, is_default))
+    }
+
+    /// The endpoint of the wanted transport; of several, rawsocket.
+    fn choose<'a>(&self, endpoints: &'a [Endpoint]) -> Result<&'a Endpoint, Failure> {
+        let has = |transport| endpoints.iter().find(|endpoint| endpoint.transport == transport);
+        let found = match self.transport {
+            Some(name) => has(name.transport()),
+            None => has(Transport::RawSocket).or(endpoints.first()),
+        };
+        found.ok_or_else(|| Failure::usage("--transport asks for one that no --url has"))
+    }
+
+    fn serializer(&self, defaults: &Defaults) -> Result<Option<Serializer>, Failure> {
+        let name = match (&self.serializer, &defaults.serializer) {
+            (Some(name), _) => Some(*name),
+            (None, Some(text)) => Some(SerializerName::from_str(text, false).map_err(|_| {
+                Failure::usage(format!("BONDY_SERIALIZER is `{text}`: use json, msgpack or cbor"))
+            })?),
+            (None, None) => None,
+        };
+        Ok(name.map(|name| match name {
+            SerializerName::Json => Serializer::Json,
+            SerializerName::Msgpack => Serializer::MsgPack,
+            SerializerName::Cbor => Serializer::Cbor,
+        }))
+    }
+}
+
+impl TransportName {
+    fn transport(self) -> Transport {
+        match self {
+            TransportName::Rawsocket => Transport::RawSocket,
+            TransportName::Websocket => Transport::WebSocket,
+        }
+    }
+}
+
+/// The `bondy` beside this program, which may be this program, on free ports.
+fn own_router() -> anyhow::Result<Vec<String>> {
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let bondy = own.with_file_name("bondy");
+    if !bondy.exists() {
+        let text =
+            format!("--start needs {}: build it with `cargo build --release -p bondy-cli`", bondy.display());
+        return Err(Failure::usage(text).into());
+    }
+    let mut command = vec![bondy.to_string_lossy().into_owned(), "start".to_owned(), "--dev".to_owned()];
+    for listener in ["public", "admin", "tcp"] {
+        command.push("--set".to_owned());
+        command.push(format!("listeners.{listener}.bind=127.0.0.1:0"));
+    }
+    Ok(command)
+}
