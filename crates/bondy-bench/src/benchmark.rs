@@ -14,6 +14,7 @@ pub use connections::connections;
 pub use floors::floors;
 pub use suite::{Scale, suite};
 
+use crate::failure::Failure;
 use crate::figure::{Figure, Goal, Metric, Rounds, rounded};
 use crate::floor::FloorKind;
 use crate::load::{ChurnWork, LoadSpec, Measurement, PubSubWork, Report, RpcWork, Work};
@@ -130,6 +131,14 @@ impl Settings {
         );
         self.progress.clear();
         match report? {
+            Report::Measured(measurement) if measurement.operations == 0 => {
+                let text = format!(
+                    "{what}: nothing was answered in the {:?} that were measured: ask for a longer --duration, or for \
+                     less at once",
+                    self.round
+                );
+                Err(Failure::answer(text).into())
+            }
             Report::Measured(measurement) => Ok((load, measurement)),
             Report::Failed(failure) => Err(failure.into()),
         }

@@ -148,7 +148,7 @@ impl Figure {
         if let Some(name) = self.name {
             object.insert("name".to_owned(), json!(name));
         }
-        object.extend(self.collect(|row| row.ours.or(row.floor).map(rounded)));
+        object.extend(self.collect(|row| self.shown(row).map(rounded)));
         if let (true, Some(name)) = (self.has_ours(), self.floor) {
             let mut floor = self.collect(|row| row.floor.map(rounded));
             floor.insert("name".to_owned(), json!(name));
@@ -161,6 +161,11 @@ impl Figure {
             object.insert("goal".to_owned(), Value::Object(goals));
         }
         Value::Object(object)
+    }
+
+    /// What the figure is about: the router's value, of a floor alone its own.
+    pub(crate) fn shown(&self, row: &Row) -> Option<f64> {
+        if self.has_ours() { row.ours } else { row.floor }
     }
 
     fn collect(&self, value: impl Fn(&Row) -> Option<Value>) -> Map<String, Value> {

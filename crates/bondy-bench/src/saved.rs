@@ -90,7 +90,7 @@ impl Comparison<'_> {
     /// Each row that both have: here, there, and their quotient.
     fn rows<'a>(&'a self, figure: &'a Figure) -> impl Iterator<Item = (&'static str, f64, f64)> {
         figure.rows.iter().filter_map(|row| {
-            Some((row.name, row.ours.or(row.floor)?, self.saved.get(row.name).and_then(Value::as_f64)?))
+            Some((row.name, figure.shown(row)?, self.saved.get(row.name).and_then(Value::as_f64)?))
         })
     }
 

@@ -32,18 +32,18 @@ pub(super) fn run(spec: &LoadSpec, work: ChurnWork) -> anyhow::Result<Measuremen
 fn join_and_leave(target: &Target, next: &AtomicUsize, progress: &Progress) -> anyhow::Result<Latencies> {
     let mut latencies = Latencies::new();
     loop {
-        let phase = progress.phase();
-        if phase == Phase::Stopping {
+        if progress.phase() == Phase::Stopping {
             return Ok(latencies);
         }
         let turn = next.fetch_add(1, Ordering::Relaxed) % SOURCES;
         let source = source(&target.address, turn * super::CONNECTIONS_PER_SOURCE);
         let started = Instant::now();
         let mut session = Connection::open(target, FloorRole::Sender, source)?;
-        if phase == Phase::Measuring {
-            latencies.record(started.elapsed(), 1);
-        }
+        let elapsed = started.elapsed();
         session.leave()?;
-        progress.add(1);
+        if progress.phase() == Phase::Measuring {
+            latencies.record(elapsed, 1);
+            progress.add(1);
+        }
     }
 }

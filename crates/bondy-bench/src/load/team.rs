@@ -1,12 +1,16 @@
 //! Threads that share one run: when to begin counting, when to stop, and the first failure of any of them.
 
 use super::{LoadSpec, Measurement, Span};
+use crate::wire::ANSWER_TIMEOUT;
 use anyhow::{anyhow, bail};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// The steps by which a measurement without any operation is prolonged.
+const EXTENSION: Duration = Duration::from_millis(10);
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +100,11 @@ impl Team {
         let span = Span::begin(&spec.server_pids)?;
         self.progress.enter(Phase::Measuring);
         self.wait(spec.duration)?;
+        // Where a moment is too short for a single one, it lasts until there is one.
+        let until = Instant::now() + ANSWER_TIMEOUT;
+        while self.progress.operations.load(Ordering::Relaxed) == before && Instant::now() < until {
+            self.wait(EXTENSION)?;
+        }
         let measurement = span.end(self.progress.operations.load(Ordering::Relaxed) - before);
         self.progress.enter(Phase::Stopping);
         measurement

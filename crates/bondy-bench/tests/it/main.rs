@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const TINY: [&str; 7] = ["--quick", "--rounds", "1", "--duration", "30ms", "--output", "json"];
+const TINY: [&str; 7] = ["--quick", "--rounds", "1", "--duration", "100ms", "--output", "json"];
 
 /// Runs the program with nothing in its environment that it could read.
 fn run(arguments: &[&str]) -> Output {
@@ -222,7 +222,7 @@ fn saved_result_stands_beside_the_new_one() {
     assert_eq!(compared["differs"]["window"]["saved"], 1);
 
     let url = format!("rs://{}", peer::start(Behaviour::Routes));
-    let text = ["--url", &url, "--serializer", "json", "--duration", "30ms", "--quick", "--rounds", "1"];
+    let text = ["--url", &url, "--serializer", "json", "--duration", "100ms", "--quick", "--rounds", "1"];
     let table = run(&[&["rpc", "--compare", name], &text[..]].concat());
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     assert!(table.contains("now/saved") && table.contains(name), "{table}");
@@ -232,7 +232,7 @@ fn saved_result_stands_beside_the_new_one() {
 #[test]
 fn table_names_router_load_and_every_figure() {
     let url = format!("rs://{}", peer::start(Behaviour::Routes));
-    let text = ["--url", &url, "--serializer", "json", "--duration", "30ms", "--quick", "--rounds", "1"];
+    let text = ["--url", &url, "--serializer", "json", "--duration", "100ms", "--quick", "--rounds", "1"];
     let output = run(&[&["rpc", "--with-floor"], &text[..]].concat());
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     for part in [
