@@ -22,7 +22,7 @@ use crate::process::{Placement, Process, Worker};
 use crate::progress::Progress;
 use crate::server::{RouterSource, Server};
 use crate::usage::{Subject, parse_cores};
-use crate::wire::{Payload, Serializer, Shape, Wire};
+use crate::wire::{Credentials, Payload, Serializer, Shape, Target, Wire};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub tls: bool,
     /// The realm to join.
     pub realm: String,
+    /// Who joins; `None`: anonymously.
+    pub credentials: Option<Credentials>,
     /// Which cores to use.
     pub pin: Pin,
     /// Whether to run servers and loads before all ordinary processes.
@@ -114,15 +116,17 @@ impl Settings {
         what: &str,
     ) -> anyhow::Result<(Process, Measurement)> {
         let target = server.target(wire, self.tls && wire != Wire::Blind, &self.realm)?;
+        let credentials = self.credentials.clone().filter(|_| wire != Wire::Blind);
         let spec = LoadSpec {
-            target,
+            target: Target { credentials, ..target },
             server_pids: server.pids().to_vec(),
             warm_up: self.warm_up,
             duration: self.round,
             work,
         };
-        let command = self.worker.command("load", &serde_json::to_string(&spec)?);
-        let load = Process::start(&command, places.load)?;
+        let mut load = Process::start(&self.worker.command("load", None), places.load)?;
+        // Not an argument, which everybody on this machine could read.
+        load.say(&serde_json::to_string(&spec)?)?;
         let planned = self.warm_up + self.round;
         let report = load.await_line_with(
             planned + LOAD_GRACE,

@@ -2,13 +2,15 @@
 
 mod arguments;
 mod connection;
+mod defaults;
 mod output;
 
 pub use arguments::{
     AllArgs, ChurnArgs, ConnectionsArgs, FloorArgs, Output, PayloadArgs, PubSubArgs, RpcArgs, RunArgs,
     ShapeName,
 };
-pub use connection::{ConnectionArgs, Defaults, SerializerName, TransportName};
+pub use connection::{ConnectionArgs, SerializerName, TransportName};
+pub use defaults::{AuthMethodName, Defaults};
 
 use crate::benchmark::{Scale, churn, connections, floors, pubsub, rpc, suite};
 use crate::failure::Failure;
@@ -86,7 +88,7 @@ Examples:
   bondy bench all --start --quick                    only that it works
   bondy bench all --url ws://127.0.0.1:18080/ws --url rs://127.0.0.1:18082";
 
-/// What the other commands start in processes of their own. Arguments and results are JSON.
+/// What the other commands start in processes of their own. What they are told and say is JSON.
 #[derive(Clone, Debug, Subcommand)]
 pub enum WorkerCommand {
     /// A floor server
@@ -94,11 +96,8 @@ pub enum WorkerCommand {
         /// A `FloorKind`
         kind: String,
     },
-    /// One round of load
-    Load {
-        /// A `LoadSpec`
-        spec: String,
-    },
+    /// One round of load: a `LoadSpec` on a line of standard input
+    Load,
 }
 
 impl Command {
@@ -116,8 +115,10 @@ impl Command {
             Command::Worker(WorkerCommand::Floor { kind }) => {
                 floor::serve(serde_json::from_str::<FloorKind>(&kind).context("no such floor")?)
             }
-            Command::Worker(WorkerCommand::Load { spec }) => {
-                load::run(&serde_json::from_str::<LoadSpec>(&spec).context("no such load")?)
+            Command::Worker(WorkerCommand::Load) => {
+                let mut line = String::new();
+                std::io::stdin().read_line(&mut line)?;
+                load::run(&serde_json::from_str::<LoadSpec>(&line).context("no such load")?)
             }
             Command::Rpc(args) => args.run(worker, defaults),
             Command::Pubsub(args) => args.run(worker, defaults),

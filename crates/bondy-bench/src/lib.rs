@@ -11,7 +11,7 @@
 //!   what they used.
 //!
 //! Linux only: usage comes from `/proc`, cores are chosen through `taskset`. It measures nothing of a router on another
-//! machine beyond what its clients see, and it does not sign in: sessions are anonymous.
+//! machine beyond what its clients see, and it checks no certificates.
 
 #![allow(
     clippy::disallowed_methods,

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, bail};
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -59,9 +59,9 @@ impl Worker {
     }
 
     /// The command for `worker KIND ARGUMENT`.
-    pub fn command(&self, kind: &str, argument: &str) -> Vec<String> {
+    pub fn command(&self, kind: &str, argument: Option<&str>) -> Vec<String> {
         let mut words = self.words.clone();
-        words.extend(["worker", kind, argument].map(String::from));
+        words.extend(["worker", kind].into_iter().chain(argument).map(String::from));
         words
     }
 }
@@ -97,6 +97,14 @@ impl Process {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes a line to its standard input.
+    pub fn say(&mut self, line: &str) -> anyhow::Result<()> {
+        let input = self.child.stdin.as_mut().context("its standard input is closed")?;
+        input
+            .write_all(format!("{line}\n").as_bytes())
+            .with_context(|| format!("cannot speak to {}", self.name))
     }
 
     /// Waits for a line, of standard output or standard error, in which `find` finds something.

@@ -80,7 +80,8 @@ impl Server {
 
     /// Starts a floor server.
     pub fn floor(worker: &Worker, kind: FloorKind, placement: Placement) -> anyhow::Result<Server> {
-        let process = Process::start(&worker.command("floor", &serde_json::to_string(&kind)?), placement)?;
+        let process =
+            Process::start(&worker.command("floor", Some(&serde_json::to_string(&kind)?)), placement)?;
         let listeners = process.await_line(READY_TIMEOUT, ready_listeners)?;
         let address = *listeners.get("floor").context("the floor server has not said where it listens")?;
         let (transport, place) = (Transport::RawSocket, place(address));
@@ -101,7 +102,8 @@ impl Server {
         if self.pids.is_empty() {
             self.pids = listening_pids(&address);
         }
-        Ok(Target { endpoint: endpoint.clone(), address, realm: realm.to_owned(), wire })
+        let (endpoint, realm) = (endpoint.clone(), realm.to_owned());
+        Ok(Target { endpoint, address, realm, wire, credentials: None })
     }
 
     /// The process ids, if it runs on this machine. Known after the first [`Server::target`].

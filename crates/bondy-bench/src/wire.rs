@@ -5,10 +5,11 @@
 //! ([`Template`]), frames are split in place ([`Inbox`]), and a socket is a plain blocking one ([`Connection`]).
 //! The protocol of NATS is spoken in the same way, so that its figures come from the same load.
 //!
-//! What it does not do: validate what the router sends beyond the message type and the request id, follow
-//! fragmented WebSocket messages, or authenticate. It is no client library.
+//! What it does not do: validate what the router sends beyond the message type and the request id, or follow
+//! fragmented WebSocket messages. It is no client library.
 
 mod connection;
+mod credentials;
 mod encoding;
 mod framing;
 mod handshake;
@@ -19,6 +20,7 @@ mod template;
 
 pub use connection::{ANSWER_TIMEOUT, Connection, Exchange, FloorRole, Target};
 pub(crate) use connection::{lost, unexpected};
+pub use credentials::{AuthMethod, Credentials};
 pub use encoding::{Header, Serializer};
 pub use framing::{FrameKind, Framing, FramingError, Inbox};
 pub use readiness::AsyncStream;
@@ -84,7 +86,7 @@ const PRINTED_CHARACTERS: usize = 400;
 /// A message as text, for error messages: as JSON where it can be read, else its octets.
 pub(crate) fn printable(wire: Wire, message: &[u8]) -> String {
     let value = wire.serializer().and_then(|serializer| serializer.decode(message));
-    let text = match value {
+    let text = match value.map(|value| value.to_bytes(bondy_wamp::serializer::Serializer::Json)) {
         Some(value) => String::from_utf8_lossy(&value).into_owned(),
         None => message.escape_ascii().to_string(),
     };
@@ -100,6 +102,10 @@ pub mod code {
     pub const HELLO: u64 = 1;
     /// WELCOME
     pub const WELCOME: u64 = 2;
+    /// CHALLENGE
+    pub const CHALLENGE: u64 = 4;
+    /// AUTHENTICATE
+    pub const AUTHENTICATE: u64 = 5;
     /// GOODBYE
     pub const GOODBYE: u64 = 6;
     /// ERROR
@@ -132,6 +138,8 @@ pub mod code {
         match code {
             HELLO => "HELLO",
             WELCOME => "WELCOME",
+            CHALLENGE => "CHALLENGE",
+            AUTHENTICATE => "AUTHENTICATE",
             GOODBYE => "GOODBYE",
             ERROR => "ERROR",
             PUBLISH => "PUBLISH",

@@ -174,11 +174,19 @@ pub struct AllArgs {
 
 impl RunArgs {
     pub(super) fn settings(&self, worker: Worker, router: &Router) -> Settings {
-        let Router { source, realm, tls, .. } = router.clone();
+        let Router { source, realm, tls, credentials, .. } = router.clone();
         // A router of somebody else's is measured, not judged.
         let with_goals = matches!(source, RouterSource::Command(_));
         let settings = self.settings_of_floor(worker);
-        Settings { router: source, realm, tls, with_goals, with_floor: self.with_floor, ..settings }
+        Settings {
+            router: source,
+            realm,
+            tls,
+            credentials,
+            with_goals,
+            with_floor: self.with_floor,
+            ..settings
+        }
     }
 
     /// Settings of a run without a router.
@@ -193,6 +201,7 @@ impl RunArgs {
             router: RouterSource::Running { endpoints: Vec::new(), pids: Vec::new() },
             tls: false,
             realm: String::new(),
+            credentials: None,
             pin: self.pin,
             realtime: self.realtime,
             rounds: rounds as usize,

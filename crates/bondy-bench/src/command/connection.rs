@@ -1,11 +1,13 @@
 //! Which router to measure, and what to speak with it: flags, the environment, defaults.
 
+use super::defaults::{AuthMethodName, Defaults};
 use crate::endpoint::{Endpoint, Transport};
 use crate::failure::{Cause, Failure, cause};
 use crate::server::RouterSource;
-use crate::wire::{Serializer, Wire};
+use crate::wire::{Credentials, Serializer, Wire};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 
 /// The router of `bondy start --dev`.
 const DEFAULT_URL: &str = "ws://127.0.0.1:18080/ws";
@@ -26,6 +28,19 @@ pub struct ConnectionArgs {
     /// The serializer [env: BONDY_SERIALIZER] [default: json over WebSocket, msgpack over rawsocket]
     #[arg(long, value_enum)]
     serializer: Option<SerializerName>,
+    /// Who joins [env: BONDY_AUTHID]
+    #[arg(long)]
+    authid: Option<String>,
+    /// How that is proven [env: BONDY_AUTHMETHOD] [default: anonymous]
+    #[arg(long, value_enum)]
+    authmethod: Option<AuthMethodName>,
+    /// The file with the ticket, password or private key, `-` for standard input [env: BONDY_SECRET_FILE, or the secret
+    /// itself in BONDY_SECRET]
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Send a secret although certificates are not checked
+    #[arg(long)]
+    insecure: bool,
     /// The router's process, to measure its CPU time and memory; may be given several times. By default the one that
     /// listens at the URL, if it is on this machine
     #[arg(long, conflicts_with_all = ["start", "router_command"])]
@@ -65,34 +80,6 @@ pub enum SerializerName {
     Cbor,
 }
 
-/// What holds where no flag says otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Defaults {
-    /// The router's URL.
-    pub url: Option<String>,
-    /// The realm.
-    pub realm: Option<String>,
-    /// The serializer's name.
-    pub serializer: Option<String>,
-}
-
-impl Defaults {
-    /// `BONDY_URL`, `BONDY_REALM` and `BONDY_SERIALIZER`, as for every client command.
-    pub fn from_environment() -> Defaults {
-        let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Defaults { url: read("BONDY_URL"), realm: read("BONDY_REALM"), serializer: read("BONDY_SERIALIZER") }
-    }
-
-    /// What stands here, and from `others` what does not.
-    pub fn or(self, others: Defaults) -> Defaults {
-        Defaults {
-            url: self.url.or(others.url),
-            realm: self.realm.or(others.realm),
-            serializer: self.serializer.or(others.serializer),
-        }
-    }
-}
-
 /// The router of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Router {
@@ -100,6 +87,7 @@ pub(super) struct Router {
     pub(super) wire: Wire,
     pub(super) tls: bool,
     pub(super) realm: String,
+    pub(super) credentials: Option<Credentials>,
     /// Whether nobody has named it.
     is_default: bool,
 }
@@ -140,7 +128,18 @@ impl ConnectionArgs {
         let tls = endpoint.map_or(self.tls, |endpoint| endpoint.tls);
         let realm = self.realm.clone().or_else(|| defaults.realm.clone());
         let realm = realm.unwrap_or_else(|| DEFAULT_REALM.to_owned());
-        Ok(Router { source, wire, tls, realm, is_default })
+        let flags = Defaults {
+            authid: self.authid.clone(),
+            authmethod: self.authmethod.map(|method| method.name().to_owned()),
+            secret_file: self.secret_file.clone(),
+            ..Defaults::default()
+        };
+        let credentials = flags.or(defaults.clone()).credentials()?;
+        if credentials.is_some() && tls && !self.insecure {
+            let text = "no certificate is checked here: --insecure sends the secret all the same";
+            return Err(Failure::usage(text).into());
+        }
+        Ok(Router { source, wire, tls, realm, credentials, is_default })
     }
 
     /// Where the router comes from, and whether that is the default URL.

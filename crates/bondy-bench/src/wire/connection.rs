@@ -1,11 +1,11 @@
 //! A blocking connection that is joined to a realm, or, on the floor, has said which end it is.
 
-use super::{FrameKind, Inbox, Stream, Template, Wire, code, handshake, printable};
+use super::{Credentials, FrameKind, Inbox, Stream, Template, Wire, code, handshake, printable};
 use crate::endpoint::{Address, Endpoint};
 use crate::failure::Failure;
 use anyhow::Context;
+use bondy_wamp::value::Value;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use socket2::{SockRef, Socket};
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
@@ -26,6 +26,8 @@ pub struct Target {
     pub realm: String,
     /// The wire to use.
     pub wire: Wire,
+    /// Who joins; `None`: anonymously.
+    pub credentials: Option<Credentials>,
 }
 
 /// Which end of a floor server a connection is.
@@ -131,7 +133,8 @@ impl Connection {
         if self.exchange.wire.serializer().is_none() {
             return Ok(());
         }
-        self.append_value(&json!([code::GOODBYE, {}, "wamp.close.close_realm"]));
+        let goodbye = [Value::from(code::GOODBYE), Value::from([]), Value::from("wamp.close.close_realm")];
+        self.append_value(goodbye.to_vec());
         self.flush()?;
         match self.await_message(code::GOODBYE) {
             // Some routers close at once instead of saying GOODBYE too.
@@ -140,13 +143,32 @@ impl Connection {
         }
     }
 
-    pub(super) fn append_value(&mut self, value: &serde_json::Value) {
+    /// Appends a message of the set-up, element by element.
+    pub(super) fn append_value(&mut self, message: Vec<Value>) {
         let Some(serializer) = self.exchange.wire.serializer() else { return };
-        let mut message = Vec::new();
-        serializer.append(value, &mut message);
+        let message = Value::List(message).to_bytes(serializer.into());
         let output = &mut self.exchange.output;
         self.exchange.wire.framing().append_header(FrameKind::Message, message.len(), output);
         output.extend_from_slice(&message);
+    }
+
+    /// The next message, which stands alone: an answer of the set-up.
+    pub(super) fn receive(&mut self) -> anyhow::Result<Value> {
+        let wire = self.exchange.wire;
+        loop {
+            let mut received = Vec::new();
+            self.exchange.drain(|message, _| {
+                let value = wire.serializer().and_then(|serializer| serializer.decode(message));
+                let unreadable =
+                    || Failure::answer(format!("an unreadable message: {}", printable(wire, message)));
+                received.push(value.ok_or_else(unreadable)?);
+                Ok(())
+            })?;
+            if !received.is_empty() {
+                return Ok(received.swap_remove(0));
+            }
+            self.read()?;
+        }
     }
 
     /// Sends a request of the set-up and waits for its answer. On the floor there is nothing to ask.

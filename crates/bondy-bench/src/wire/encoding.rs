@@ -18,6 +18,16 @@ pub enum Serializer {
     Cbor,
 }
 
+impl From<Serializer> for bondy_wamp::serializer::Serializer {
+    fn from(serializer: Serializer) -> Self {
+        match serializer {
+            Serializer::Json => Self::Json,
+            Serializer::MsgPack => Self::MessagePack,
+            Serializer::Cbor => Self::Cbor,
+        }
+    }
+}
+
 /// The start of a WAMP message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -55,15 +65,9 @@ impl Serializer {
         }
     }
 
-    /// A message as JSON text; `None` if it is none.
-    pub fn decode(self, message: &[u8]) -> Option<Vec<u8>> {
-        let serializer = match self {
-            Serializer::Json => bondy_wamp::serializer::Serializer::Json,
-            Serializer::MsgPack => bondy_wamp::serializer::Serializer::MessagePack,
-            Serializer::Cbor => bondy_wamp::serializer::Serializer::Cbor,
-        };
-        let value = bondy_wamp::value::Value::decode(serializer, message).ok()?;
-        Some(value.to_bytes(bondy_wamp::serializer::Serializer::Json))
+    /// A message as a value; `None` if it is none.
+    pub fn decode(self, message: &[u8]) -> Option<bondy_wamp::value::Value> {
+        bondy_wamp::value::Value::decode(self.into(), message).ok()
     }
 
     /// Appends one value.

@@ -1,9 +1,10 @@
 //! From a connected socket to a joined session: what each transport asks for first, and what its refusals mean.
 
-use super::{Connection, FloorRole, Serializer, Target, Wire, code, nats};
+use super::{Connection, Credentials, FloorRole, Serializer, Target, Wire, code, nats};
 use crate::endpoint::Place;
 use crate::failure::Failure;
-use serde_json::json;
+use bondy_wamp::message::Authenticate;
+use bondy_wamp::value::Value;
 
 /// Shakes hands and joins; on the floor says `role`.
 pub(super) fn open(connection: &mut Connection, target: &Target, role: FloorRole) -> anyhow::Result<()> {
@@ -11,11 +12,11 @@ pub(super) fn open(connection: &mut Connection, target: &Target, role: FloorRole
         Wire::Blind => say_role(connection, role),
         Wire::RawSocket(serializer) => {
             shake_rawsocket(connection, serializer)?;
-            join(connection, &target.realm)
+            join(connection, target)
         }
         Wire::WebSocket(serializer) => {
             upgrade(connection, target, serializer)?;
-            join(connection, &target.realm)
+            join(connection, target)
         }
         Wire::Nats => greet(connection),
     }
@@ -82,15 +83,54 @@ fn upgrade(connection: &mut Connection, target: &Target, serializer: Serializer)
     Ok(())
 }
 
-fn join(connection: &mut Connection, realm: &str) -> anyhow::Result<()> {
-    let roles = json!({"roles": {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}});
-    connection.append_value(&json!([code::HELLO, realm, roles]));
-    connection.flush()?;
-    connection.await_message(code::WELCOME).map_err(|error| {
+/// HELLO, a CHALLENGE where the target has credentials, and WELCOME.
+fn join(connection: &mut Connection, target: &Target) -> anyhow::Result<()> {
+    hello(connection, target).map_err(|error| {
         let failure = Failure::of(&error);
-        Failure { message: format!("cannot join the realm {realm}: {}", failure.message), ..failure }
-    })?;
-    Ok(())
+        let message = format!("cannot join the realm {}: {}", target.realm, failure.message);
+        Failure { message, ..failure }.into()
+    })
+}
+
+fn hello(connection: &mut Connection, target: &Target) -> anyhow::Result<()> {
+    let roles = ["caller", "callee", "publisher", "subscriber"].map(|role| (role, Value::from([])));
+    let mut details = vec![("roles", Value::from(roles))];
+    let mut proof = target.credentials.as_ref().map(Credentials::prove).transpose()?;
+    if let (Some(credentials), Some(proof)) = (&target.credentials, &proof) {
+        details.extend(credentials.hello(proof));
+    }
+    let details = Value::Dict(details.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+    connection.append_value(vec![Value::from(code::HELLO), Value::from(target.realm.as_str()), details]);
+    connection.flush()?;
+    let mut answer = connection.receive()?;
+    if let (Some(proof), Some(code::CHALLENGE)) = (&mut proof, code_of(&answer)) {
+        let extra = answer.as_list().and_then(|challenge| challenge.get(2)).cloned().unwrap_or_default();
+        let Authenticate { signature, extra } = proof.answer(&extra).map_err(|error| {
+            Failure::unreachable(format!("the router's challenge cannot be answered: {error}"))
+        })?;
+        let signature = Value::from(signature.as_str());
+        connection.append_value(vec![Value::from(code::AUTHENTICATE), signature, extra]);
+        connection.flush()?;
+        answer = connection.receive()?;
+    }
+    if code_of(&answer) != Some(code::WELCOME) {
+        let hint = match (code_of(&answer), &proof) {
+            (Some(code::CHALLENGE), None) => ": the realm wants to know who joins, see --authmethod",
+            _ => "",
+        };
+        let text =
+            String::from_utf8_lossy(&answer.to_bytes(bondy_wamp::serializer::Serializer::Json)).into_owned();
+        return Err(Failure::unreachable(format!("expected WELCOME, got {text}{hint}")).into());
+    }
+    let details = answer.as_list().and_then(|welcome| welcome.get(2)).cloned().unwrap_or_default();
+    match proof.map_or(Ok(()), |proof| proof.verify(&details)) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(Failure::unreachable(format!("the router has not proven itself: {error}")).into()),
+    }
+}
+
+fn code_of(message: &Value) -> Option<u64> {
+    message.as_list()?.first()?.as_u64()
 }
 
 fn greet(connection: &mut Connection) -> anyhow::Result<()> {

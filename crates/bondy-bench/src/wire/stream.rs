@@ -1,7 +1,7 @@
 //! A connected socket, TCP or Unix, plain or under TLS.
 //!
 //! The load believes every certificate: it measures servers that are started for the purpose, with certificates
-//! that nobody signed, and it sends no secret.
+//! that nobody signed. The command line asks for `--insecure` before it lets a secret go there.
 
 use crate::endpoint::{Address, Endpoint};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

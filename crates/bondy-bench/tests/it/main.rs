@@ -2,7 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "the peers of these tests run on threads")]
 
+mod authentication;
 mod failure;
+mod guard;
 mod peer;
 
 use peer::Behaviour;
@@ -15,7 +17,7 @@ const TINY: [&str; 7] = ["--quick", "--rounds", "1", "--duration", "100ms", "--o
 /// Runs the program with nothing in its environment that it could read.
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bondy-bench"));
-    for name in ["BONDY_URL", "BONDY_REALM", "BONDY_SERIALIZER"] {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BONDY_")) {
         command.env_remove(name);
     }
     command.args(arguments).output().expect("the program starts")

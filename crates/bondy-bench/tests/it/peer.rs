@@ -1,6 +1,7 @@
 //! The other end of the load: a small router over rawsocket with JSON, good and bad, and a small NATS server. They
 //! know no more than the benchmarks ask of them.
 
+use super::guard::Guard;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -20,6 +21,8 @@ pub(crate) enum Behaviour {
     Refuses,
     /// Has no realm.
     HasNoRealm,
+    /// Routes for those who prove who they are.
+    Asks,
     /// Refuses the serializer.
     SpeaksNothing,
     /// Routes so many calls, then closes the callers' connections.
@@ -77,13 +80,23 @@ fn serve(
         handshake = [0x7f, 0x10, 0, 0];
     }
     writer.lock().expect("no panic").write_all(&handshake)?;
+    let mut guard = None;
     loop {
         let mut length = [0; 4];
         reader.read_exact(&mut length)?;
         let mut message = vec![0; u32::from_be_bytes(length) as usize];
         reader.read_exact(&mut message)?;
         let message: Value = serde_json::from_slice(&message)?;
-        handle(&message, &writer, &mut routes.lock().expect("no panic"), behaviour)?;
+        match (message[0].as_u64(), &guard) {
+            (Some(1), _) if behaviour == Behaviour::Asks && message[2].get("authmethods").is_some() => {
+                let (asking, challenge) = Guard::ask(&message);
+                guard = Some(asking);
+                send(&writer, &challenge)?;
+            }
+            (Some(1), _) if behaviour == Behaviour::Asks => send(&writer, &json!([4, "ticket", {}]))?,
+            (Some(5), Some(guard)) => send(&writer, &guard.admit(&message))?,
+            _ => handle(&message, &writer, &mut routes.lock().expect("no panic"), behaviour)?,
+        }
     }
 }
 
