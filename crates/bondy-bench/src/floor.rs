@@ -40,8 +40,14 @@ impl FloorKind {
     }
 }
 
-/// Serves until the process ends; says on standard output where it listens: `floor ready floor=ADDRESS`.
+/// Serves until standard input ends, as it does with whoever has started this; says on standard output where it
+/// listens: `floor ready floor=ADDRESS`.
 pub fn serve(kind: FloorKind) -> anyhow::Result<()> {
+    std::thread::spawn(|| {
+        // Whatever ends it, there is nobody left to serve.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let mut output = std::io::stdout();
     writeln!(output, "floor ready floor={}", listener.local_addr()?)?;

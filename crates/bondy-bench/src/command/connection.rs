@@ -215,3 +215,50 @@ fn own_router() -> anyhow::Result<Vec<String>> {
     }
     Ok(command)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::exit_code;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    }
+
+    fn router(flags: &[&str], defaults: &Defaults) -> anyhow::Result<Router> {
+        let words = std::iter::once("bench").chain(flags.iter().copied());
+        Line::try_parse_from(words).expect("flags").connection.router(defaults)
+    }
+
+    #[test]
+    fn nobody_at_the_default_url_is_explained_and_elsewhere_it_is_not() {
+        let refused = || anyhow::Error::from(Failure::unreachable("refused"));
+        let explained = router(&[], &Defaults::default()).expect("a router").explain(refused());
+        assert_eq!(exit_code(&explained), 3);
+        let text = format!("{explained:#}");
+        assert!(text.contains("bondy start --dev") && text.contains("--start"), "{text}");
+        let named = router(&["--url", "ws://a/ws"], &Defaults::default()).expect("a router");
+        assert_eq!(format!("{:#}", named.explain(refused())), "refused");
+    }
+
+    #[test]
+    fn flag_beats_default_and_the_serializer_follows_the_transport() {
+        let defaults = Defaults {
+            url: Some("rs://a:1".to_owned()),
+            realm: Some("of.the.context".to_owned()),
+            ..Defaults::default()
+        };
+        let named = router(&["--realm", "of.the.flag"], &defaults).expect("a router");
+        assert_eq!((named.realm.as_str(), named.wire), ("of.the.flag", Wire::RawSocket(Serializer::MsgPack)));
+        let named = router(&["--url", "ws://a/ws"], &defaults).expect("a router");
+        assert_eq!((named.realm.as_str(), named.wire), ("of.the.context", Wire::WebSocket(Serializer::Json)));
+        let wrong = Defaults { serializer: Some("xml".to_owned()), ..defaults };
+        assert!(router(&[], &wrong).is_err());
+        let two = ["--url", "ws://a/ws", "--url", "rs://a:1", "--transport", "websocket"];
+        let chosen = router(&two, &Defaults::default()).expect("a router");
+        assert_eq!(chosen.wire.transport(), Transport::WebSocket);
+    }
+}
