@@ -435,6 +435,8 @@ def markdown(routers, versions, skipped, rounds, failed, sessions, options):
     )
     today = datetime.date.today().isoformat()
     how = "scripts/compare.py" + (" --realtime" if options.realtime else "")
+    if len(order) < len(ROUTERS):
+        how += f" --only {','.join(order)}"
     how += f" --rounds {options.rounds} --duration {options.duration}"
     lines = [
         f"Measured on {today} by `{how}`: {os.cpu_count()} cores of {model}, Linux {platform.release()}; "
