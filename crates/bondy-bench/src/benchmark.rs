@@ -179,8 +179,8 @@ impl Settings {
             None => Subject::Own.cores().unwrap_or_else(|| "unknown".to_owned()),
         };
         let server_text = match &server_cores {
-            Some(cores) => format!("router on core {cores}"),
-            None => "router elsewhere (or its process not found: --pid names it)".to_owned(),
+            Some(cores) => format!("server on core {cores}"),
+            None => "server elsewhere (or its process not found: --pid names it)".to_owned(),
         };
         let text = format!(
             "{server_text}, load on core {load_cores}{}; {} rounds of {} ms",

@@ -19,7 +19,7 @@ use crate::load::{self, ChurnWork, LoadSpec, PubSubWork, RpcWork};
 use crate::process::Worker;
 use anyhow::Context;
 use clap::Subcommand;
-use output::Printer;
+use output::{Printer, ReaderGone};
 
 /// The benchmarks, as subcommands.
 #[derive(Clone, Debug, Subcommand)]
@@ -111,6 +111,14 @@ impl Command {
 
     /// The same with other defaults, such as those of a named context.
     pub fn run_with(self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
+        match self.run_command(worker, defaults) {
+            // A reader that has seen enough, such as `head`, is no failure.
+            Err(error) if error.is::<ReaderGone>() => Ok(()),
+            done => done,
+        }
+    }
+
+    fn run_command(self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
         match self {
             Command::Worker(WorkerCommand::Floor { kind }) => {
                 floor::serve(serde_json::from_str::<FloorKind>(&kind).context("no such floor")?)

@@ -4,7 +4,8 @@ use super::{Output, RunArgs};
 use crate::figure::Figure;
 use crate::saved::Saved;
 use serde_json::{Map, Value, json};
-use std::io::Write;
+use std::fmt;
+use std::io::{self, Write};
 
 /// Prints the figures of one command.
 pub(super) struct Printer {
@@ -80,8 +81,22 @@ impl Printer {
     }
 }
 
+/// Nobody reads the results any more.
+#[derive(Debug)]
+pub(super) struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("standard output is closed")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
 fn show(text: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout();
-    output.write_all(text.as_bytes())?;
-    Ok(output.flush()?)
+    let mut output = io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => Ok(written?),
+    }
 }

@@ -250,6 +250,21 @@ fn table_names_router_load_and_every_figure() {
 }
 
 #[test]
+fn reader_that_has_seen_enough_is_no_failure() {
+    use std::io::Read;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bondy-bench"))
+        .args(["floor", "--quick", "--rounds", "1", "--duration", "20ms", "--subscribers", "3"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut first = [0; 1];
+    child.stdout.take().expect("its output").read_exact(&mut first).expect("something");
+    let output = child.wait_with_output().expect("its end");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn help_of_every_benchmark_has_examples() {
     for name in ["rpc", "pubsub", "connections", "churn", "floor", "all"] {
         let output = run(&[name, "--help"]);
