@@ -40,7 +40,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "bondy-bridge",
         ],
     ),
-    ("bondy-testkit", &["bondy-node", "bondy-client"]),
+    ("bondy-testkit", &["bondy-node", "bondy-client", "bondy-transport", "bondy-wamp"]),
     ("bondy-bench", &["bondy-wamp", "bondy-transport"]),
     ("bondy-cli", &["bondy-node", "bondy-client", "bondy-testkit", "bondy-bench"]),
     ("xtask", &[]),
