@@ -5,6 +5,7 @@
 //! * [`Peer`]: one side of a connection that speaks raw WAMP as a script says, and [`FakeRouter`], which accepts such
 //!   peers in place of a router;
 //! * [`Recording`] and [`Replay`]: what passed a link, as lines of JSON, and the same conversation once more;
+//! * [`command`](mod@command): all of it for other languages, by lines of JSON over standard input and output.
 //!
 //! What it does not do: decide what is right. A test says what it expects, and is told what came instead. It shares no
 //! code with the client library, so that a mistake there is not repeated here.
@@ -13,6 +14,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this crate does the I/O of tests")]
 
+pub mod command;
 mod link;
 mod message;
 mod notation;

@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub use fake_router::FakeRouter;
+pub(crate) use script::octets;
 
 use crate::message::{MessageError, decode, describe, encode};
 use crate::notation::NotationError;
@@ -247,6 +248,11 @@ impl Peer {
     /// What the symbols of this peer's messages stand for.
     pub fn symbols(&mut self) -> &mut Symbols {
         &mut self.symbols
+    }
+
+    /// How long this peer waits.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
     }
 
     /// Changes how long this peer waits.

@@ -2,6 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "these tests use sockets, files and processes")]
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod command;
+#[path = "../../../../examples/testkit/rust/greeter.rs"]
+mod example;
 mod fault;
 mod link;
 mod peer;
