@@ -27,7 +27,7 @@ from driver.router import Router, default_binary, exit_on_sigterm  # noqa: E402
 URL = "ws://127.0.0.1:18080/ws"
 DEADLINE_S = 30.0
 NODE_MODULES = ROOT / "interop/node_modules"
-DOCUMENTS = ["README.md", "docs/getting-started.md"]
+DOCUMENTS = ["README.md", "docs/getting-started.md", "docs/testkit.md"]
 # What is listed in full, each in one of the documents.
 LISTED = [
     "python/callee.py",
@@ -37,6 +37,9 @@ LISTED = [
     "node/callee.js",
     "node/caller.js",
     "go/main.go",
+    "testkit/rust/greeter.rs",
+    "testkit/python/test_greeter.py",
+    "testkit/javascript/watcher.test.js",
 ]
 
 
@@ -148,6 +151,25 @@ def go_calls(router: Router, folder: Path) -> None:
     greets(router, [str(program), "callee"], [str(program), "caller"])
 
 
+def testkit_environment() -> dict[str, str]:
+    """Where the tests that use the testkit find it, and their clients."""
+    return {"BONDY_TESTKIT": f"{default_binary()} testkit", "NODE_PATH": str(NODE_MODULES), **os.environ}
+
+
+def testkit_python(_router: Router, _folder: Path) -> None:
+    """The tests of an application in Python. Those in Rust are part of `cargo test -p bondy-testkit`."""
+    command = [sys.executable, "-m", "unittest", "discover", "--start-directory", str(HERE / "testkit/python")]
+    output_of(command, testkit_environment())
+
+
+def testkit_javascript(_router: Router, _folder: Path) -> None:
+    if shutil.which("node") is None or not (NODE_MODULES / "autobahn").is_dir():
+        raise Skipped("Node.js with autobahn is not installed")
+    printed = output_of(["node", "--test", str(HERE / "testkit/javascript")], testkit_environment())
+    if not re.search(r"^# pass [1-9]", printed, re.MULTILINE):
+        raise Failed(f"`node --test` ran nothing:\n{printed}")
+
+
 def configuration(_router: Router, folder: Path) -> None:
     """The node accepts the file, opens every listener of it, and drains."""
     write_certificate(folder)
@@ -211,7 +233,18 @@ def main() -> int:
     router = Router.start(default_binary())
     failures = 0
     try:
-        for check in (python_calls, python_events, node_calls, go_calls, configuration, listings, metrics):
+        checks = (
+            python_calls,
+            python_events,
+            node_calls,
+            go_calls,
+            testkit_python,
+            testkit_javascript,
+            configuration,
+            listings,
+            metrics,
+        )
+        for check in checks:
             name = check.__name__.replace("_", " ")
             with tempfile.TemporaryDirectory(prefix="bondy-examples-") as folder:
                 try:

@@ -29,6 +29,9 @@ pub(crate) enum Command {
     /// Check, show or describe the configuration.
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArguments),
+    /// Run routers, faulty links and scripted peers for tests, by lines of JSON.
+    #[command(after_help = bondy_testkit::command::EXAMPLES)]
+    Testkit,
 }
 
 const START_EXAMPLES: &str = "\

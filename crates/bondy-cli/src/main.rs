@@ -46,6 +46,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Start(arguments) => start::start(&arguments),
         Command::Config(arguments) => configuration::run(&arguments.command),
+        Command::Testkit => bondy_testkit::command::run_process()
+            .map_err(|error| anyhow::Error::new(error).context("the testkit cannot go on").into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,16 @@ pub use request::COMMANDS;
 use request::Fields;
 use session::Session;
 
+/// Examples for the help of the command line.
+pub const EXAMPLES: &str = "\
+Examples:
+  echo '{\"do\": \"version\"}' | bondy testkit
+  echo '{\"id\": 1, \"do\": \"start\", \"set\": {\"workers\": 2}}' | bondy testkit
+
+A command is a line of JSON on standard input, its answer one on standard output.
+A test starts this process, which ends when its standard input is closed.
+docs/testkit.md lists the commands.";
+
 /// The version of the protocol.
 const PROTOCOL: u64 = 1;
 
@@ -51,6 +61,8 @@ type Outcome = Result<Value, String>;
 
 /// Follows the commands of `input` until it ends, and answers on `output`.
 ///
+/// Output that nobody reads any more is an end, too.
+///
 /// # Errors
 /// There is no runtime, or the answers cannot be written.
 pub fn run(input: impl BufRead + Send + 'static, output: impl Write) -> io::Result<()> {
@@ -61,7 +73,10 @@ pub fn run(input: impl BufRead + Send + 'static, output: impl Write) -> io::Resu
     let outcome = runtime.block_on(serve(received, output));
     // A router that is being stopped may take a moment.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    outcome
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The same with the standard input and output of this process.
