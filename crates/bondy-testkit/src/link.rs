@@ -183,7 +183,7 @@ impl Link {
         deadline: Duration,
         wanted: impl Fn(&Counts) -> bool,
     ) -> Result<Counts, WaitError> {
-        let mut changes = self.shared.changes();
+        let mut counting = self.shared.counting();
         let reached = async {
             loop {
                 let counts = self.counts();
@@ -191,7 +191,7 @@ impl Link {
                     return counts;
                 }
                 // The sender lives as long as `self`.
-                let _ = changes.changed().await;
+                let _ = counting.changed().await;
             }
         };
         match tokio::time::timeout(deadline, reached).await {

@@ -314,4 +314,25 @@ mod tests {
         }
         assert!(parse(&format!("CALL {}", "[".repeat(100_000))).is_err());
     }
+
+    #[test]
+    fn any_text_is_read_or_refused() {
+        let texts =
+            ["EVENT sub:x * {\"publisher\": session:bob, ...} [1, *, ...] ...", "[1, \"ä\\u00e4\", {}]"];
+        for seed in 0..5_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut text: Vec<char> = texts[random.usize(0..texts.len())].chars().collect();
+            for _ in 0..random.usize(1..5) {
+                let at = random.usize(0..text.len());
+                text[at] = *random
+                    .choice(&[' ', '"', '{', '}', '[', ']', ',', ':', '*', '.', '\\', 'ä', '7'])
+                    .unwrap();
+            }
+            let text: String = text.into_iter().collect();
+            if let Ok(pattern) = parse(&text) {
+                // What is read can be written and read again.
+                assert_eq!(parse(&pattern.to_string()).as_ref(), Ok(&pattern), "{text}");
+            }
+        }
+    }
 }

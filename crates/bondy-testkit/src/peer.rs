@@ -14,6 +14,7 @@ use std::io;
 use std::time::Duration;
 
 use bondy_transport::websocket::Role;
+use bondy_wamp::feature::{Feature, WampRole};
 use bondy_wamp::serializer::Serializer;
 use serde_json::Value;
 use socket2::SockRef;
@@ -260,13 +261,12 @@ impl Peer {
         self.deadline = deadline;
     }
 
-    /// Says HELLO with every role, as an anonymous client does, and expects WELCOME; returns the session id.
+    /// Says HELLO with every role and feature, as an anonymous client does, and expects WELCOME; returns the session id.
     ///
     /// # Errors
     /// Something else came.
     pub async fn join(&mut self, realm: &str) -> Result<u64, PeerError> {
-        let roles = serde_json::json!({"publisher": {}, "subscriber": {}, "caller": {}, "callee": {}});
-        self.send(serde_json::json!([1, realm, { "roles": roles }])).await?;
+        self.send(serde_json::json!([1, realm, { "roles": every_role() }])).await?;
         let welcome = self.expect(serde_json::json!([2, "*", {"...": 0}])).await?;
         welcome[1].as_u64().ok_or_else(|| PeerError::Opening(format!("{} as session id", welcome[1])))
     }
@@ -447,6 +447,21 @@ impl Peer {
             Err(error) => Some(error.to_string()),
         }
     }
+}
+
+/// Every role with every feature.
+fn every_role() -> Value {
+    let mut roles = serde_json::json!({});
+    for (_, role, feature) in Feature::ALL {
+        let role = match role {
+            WampRole::Publisher => "publisher",
+            WampRole::Subscriber => "subscriber",
+            WampRole::Caller => "caller",
+            WampRole::Callee => "callee",
+        };
+        roles[role]["features"][*feature] = true.into();
+    }
+    roles
 }
 
 fn describe_close(payload: &[u8]) -> String {

@@ -4,8 +4,8 @@
 //! microseconds since the recording began, `connection`, counted from 1 on its link, and one of
 //!
 //! * `"opened": {"transport": "websocket", "serializer": "json"}`: both handshakes have passed;
-//! * `"direction": "to_router"` or `"to_client"` with `"message": [...]`, and `"dropped": true` where a fault kept it
-//!   from passing;
+//! * `"direction": "to_router"` or `"to_client"` with `"message": [...]`, and `"dropped": true` where a fault kept it or a
+//!   part of it from passing; the message is null where JSON cannot carry it;
 //! * `"closed": "client"`, `"router"` or `"link"`: who ended the connection.
 //!
 //! Binary inside a message is a text of U+0000 and base64. A reader ignores entries of objects that it does not know,

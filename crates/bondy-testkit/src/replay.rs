@@ -7,8 +7,8 @@
 //!
 //! HELLO, WELCOME, CHALLENGE, AUTHENTICATE and the details of GOODBYE and ABORT say who speaks and with which software:
 //! of those only the type and the URI are compared. Everything else must be the same, less what
-//! [`ignore`](Replay::ignore) names. Messages that a fault dropped are sent as the recording says they were, and not
-//! expected. The replay ends at the first difference: what follows is its consequence.
+//! [`ignore`](Replay::ignore) names. The replay goes over no faulty link: what the other side never got, because a fault
+//! dropped it, is not sent, and what it said is expected, whether it arrived then or not. The replay ends at the first difference: what follows is its consequence.
 
 mod identity;
 
@@ -73,6 +73,14 @@ pub enum ReplayError {
         "entry {entry}: connection {connection} is not open in this recording; record from the beginning"
     )]
     NotOpen {
+        /// The entry of the recording, counted from 1.
+        entry: usize,
+        /// Its connection.
+        connection: u64,
+    },
+    /// A message that JSON cannot carry, such as one with a float that is no number.
+    #[error("entry {entry}, connection {connection}: the message could not be read when it was recorded")]
+    Unreadable {
         /// The entry of the recording, counted from 1.
         entry: usize,
         /// Its connection.
@@ -181,12 +189,13 @@ impl Run<'_> {
                 if !self.peers.contains_key(&connection) {
                     return Err(ReplayError::NotOpen { entry: number, connection });
                 }
-                if *direction == self.sends() {
-                    self.send(connection, message).await
-                } else if *is_dropped {
-                    Ok(())
-                } else {
-                    return self.expect(number, connection, message).await;
+                if message.is_null() {
+                    return Err(ReplayError::Unreadable { entry: number, connection });
+                }
+                match (*direction == self.sends(), is_dropped) {
+                    (true, false) => self.send(connection, message).await,
+                    (true, true) => Ok(()),
+                    (false, _) => return self.expect(number, connection, message).await,
                 }
             }
         };

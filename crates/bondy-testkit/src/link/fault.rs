@@ -237,6 +237,17 @@ pub(crate) struct Effect {
     pub(crate) passing_bytes: usize,
 }
 
+impl Effect {
+    /// Whether the other side never gets all of the part.
+    pub(crate) fn loses(&self, wire_bytes: usize) -> bool {
+        match self.action {
+            Action::Drop => true,
+            Action::Cut(_) | Action::CutInside(..) => self.passing_bytes < wire_bytes,
+            Action::Delay(_) | Action::Freeze | Action::FreezeBoth => false,
+        }
+    }
+}
+
 /// A fault at work: how often it has matched and acted.
 #[derive(Debug)]
 pub(crate) struct Active {

@@ -114,24 +114,24 @@ impl<'a> Pump<'a> {
 
     /// Until the source has ended and everything is passed on, or the connection is cut.
     async fn run(mut self) -> Option<Ending> {
-        let mut changes = self.shared.changes();
+        let mut steering = self.shared.steering();
         let start = Unit { wire: Vec::new(), part: Part::Opaque };
         self.take(start);
         loop {
             match self.shared.view(self.connection, self.direction) {
                 View::Cut(ending) => return Some(ending),
-                View::Frozen => wait_for(&mut changes).await,
+                View::Frozen => wait_for(&mut steering).await,
                 View::Flowing if self.queue.is_empty() && self.has_ended => {
                     self.pass_end().await;
                     return None;
                 }
-                View::Flowing => self.step(&mut changes).await,
+                View::Flowing => self.step(&mut steering).await,
             }
         }
     }
 
     /// One wait: for a change, for room to write or the time to do so, or for something to read.
-    async fn step(&mut self, changes: &mut watch::Receiver<()>) {
+    async fn step(&mut self, steering: &mut watch::Receiver<()>) {
         if self.act_at_front() {
             return;
         }
@@ -143,7 +143,7 @@ impl<'a> Pump<'a> {
         };
         tokio::select! {
             biased;
-            () = wait_for(changes) => {}
+            () = wait_for(steering) => {}
             outcome = write_when_due(&mut self.sink, front) => self.handle_written(outcome),
             outcome = self.source.read(&mut buffer), if may_read => match outcome {
                 Ok(count) => self.handle_read(&buffer[..count]),
@@ -275,9 +275,9 @@ impl<'a> Pump<'a> {
     }
 }
 
-async fn wait_for(changes: &mut watch::Receiver<()>) {
+async fn wait_for(steering: &mut watch::Receiver<()>) {
     // The sender lives as long as the link, and the link as long as its connections.
-    let _ = changes.changed().await;
+    let _ = steering.changed().await;
 }
 
 /// Writes once the bytes are due; never done where there are none.

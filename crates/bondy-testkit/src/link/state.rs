@@ -1,7 +1,7 @@
 //! What a test and the connections of a link share: faults, what is frozen or cut, counts, the recording.
 //!
-//! Behind one lock, held for single steps and never across a wait. Whoever changes something says so on the channel of
-//! changes, and everybody who waits looks again.
+//! Behind one lock, held for single steps and never across a wait. Whoever changes what connections may do says so on one
+//! channel, whoever changes counts on another, and who waits looks again.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,9 +12,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::Direction;
-use super::fault::{Active, Effect, Ending, Fault, FaultId, Sight};
+use super::fault::{Action, Active, Effect, Ending, Fault, FaultId, Sight};
 use crate::recording::{Closer, Happening, Recorder, Recording};
 use crate::wire::Agreement;
+use crate::wire::splitter::Part;
 
 /// What has passed in one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,12 +101,15 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    changed: watch::Sender<()>,
+    /// Something was cut, frozen or thawed.
+    steered: watch::Sender<()>,
+    /// A count has changed.
+    counted: watch::Sender<()>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { state: Mutex::default(), changed: watch::Sender::new(()) }
+        Self { state: Mutex::default(), steered: watch::Sender::new(()), counted: watch::Sender::new(()) }
     }
 }
 
@@ -115,36 +119,47 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
+    /// A step after which connections have to look what they may do.
+    fn steer(&self, step: impl FnOnce(&mut State)) {
+        step(&mut self.lock());
+        self.steered.send_replace(());
+        self.counted.send_replace(());
+    }
+
+    /// A step that changes counts and nothing else that anybody waits for.
+    fn count<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
         let outcome = step(&mut self.lock());
-        self.changed.send_replace(());
+        self.counted.send_replace(());
         outcome
     }
 
-    /// Says when anything here has changed.
-    pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+    /// Says when connections have to look what they may do.
+    pub(super) fn steering(&self) -> watch::Receiver<()> {
+        self.steered.subscribe()
+    }
+
+    /// Says when a count has changed.
+    pub(super) fn counting(&self) -> watch::Receiver<()> {
+        self.counted.subscribe()
     }
 
     pub(super) fn add(&self, fault: Fault) -> FaultId {
-        self.change(|state| {
-            state.faults_given += 1;
-            let id = FaultId(state.faults_given);
-            state.faults.push(Active::new(id, fault));
-            id
-        })
+        let mut state = self.lock();
+        state.faults_given += 1;
+        let id = FaultId(state.faults_given);
+        state.faults.push(Active::new(id, fault));
+        id
     }
 
     pub(super) fn remove(&self, fault: FaultId) -> bool {
-        self.change(|state| {
-            let before = state.faults.len();
-            state.faults.retain(|active| active.id != fault);
-            state.faults.len() < before
-        })
+        let mut state = self.lock();
+        let before = state.faults.len();
+        state.faults.retain(|active| active.id != fault);
+        state.faults.len() < before
     }
 
     pub(super) fn clear(&self) {
-        self.change(|state| {
+        self.steer(|state| {
             state.faults.clear();
             state.refuses = false;
             state.thaw();
@@ -156,7 +171,7 @@ impl Shared {
     }
 
     pub(super) fn cut_all(&self, ending: Ending) {
-        self.change(|state| {
+        self.steer(|state| {
             let numbers: Vec<u64> = state.connections.keys().copied().collect();
             numbers.into_iter().for_each(|number| state.cut(number, ending));
         });
@@ -164,12 +179,12 @@ impl Shared {
 
     /// Ends one connection, because a fault says so.
     pub(super) fn cut(&self, connection: u64, ending: Ending) {
-        self.change(|state| state.cut(connection, ending));
+        self.steer(|state| state.cut(connection, ending));
     }
 
     /// Ends one connection as one of its sides has ended it.
     pub(super) fn end(&self, connection: u64, by: Direction, ending: Ending) {
-        self.change(|state| {
+        self.steer(|state| {
             state.record_end(connection, sender_of(by));
             if let Some(one) = state.connections.get_mut(&connection) {
                 one.cut.get_or_insert(ending);
@@ -179,16 +194,16 @@ impl Shared {
 
     /// One side has said that it sends no more.
     pub(super) fn half_end(&self, connection: u64, by: Direction) {
-        self.change(|state| state.record_end(connection, sender_of(by)));
+        self.lock().record_end(connection, sender_of(by));
     }
 
     pub(super) fn freeze(&self, direction: Direction) {
-        self.change(|state| state.frozen[direction.index()] = true);
+        self.steer(|state| state.frozen[direction.index()] = true);
     }
 
     /// Freezes one connection in these directions, because a fault says so.
     pub(super) fn freeze_one(&self, connection: u64, directions: &[Direction]) {
-        self.change(|state| {
+        self.steer(|state| {
             if let Some(one) = state.connections.get_mut(&connection) {
                 directions.iter().for_each(|direction| one.frozen[direction.index()] = true);
             }
@@ -196,11 +211,11 @@ impl Shared {
     }
 
     pub(super) fn thaw(&self) {
-        self.change(State::thaw);
+        self.steer(State::thaw);
     }
 
     pub(super) fn refuse(&self, refuse: bool) {
-        self.change(|state| state.refuses = refuse);
+        self.lock().refuses = refuse;
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -209,7 +224,7 @@ impl Shared {
 
     /// The number of a new connection, or nothing where it is refused.
     pub(super) fn open(&self) -> Option<u64> {
-        self.change(|state| {
+        self.count(|state| {
             if state.refuses {
                 state.counts.refused += 1;
                 return None;
@@ -224,7 +239,7 @@ impl Shared {
 
     /// A connection is over on both sides.
     pub(super) fn close(&self, connection: u64) {
-        self.change(|state| {
+        self.count(|state| {
             state.record_end(connection, Closer::Link);
             state.connections.remove(&connection);
             state.counts.open -= 1;
@@ -247,20 +262,22 @@ impl Shared {
     pub(super) fn judge(&self, sight: &Sight<'_>, agreement: Option<Agreement>) -> Vec<Effect> {
         let mut state = self.lock();
         let effects: Vec<Effect> = state.faults.iter_mut().filter_map(|active| active.judge(sight)).collect();
-        let is_dropped = effects.iter().any(|effect| effect.action == super::Action::Drop);
-        if is_dropped {
+        if effects.iter().any(|effect| effect.action == Action::Drop) {
             state.counts.traffic_mut(sight.direction).dropped += 1;
         }
         state.learn(sight.connection, agreement);
-        if let Some(message) = sight.message {
-            state.record_message(sight, message, is_dropped);
+        if matches!(sight.part, Part::Message(_)) {
+            // A message that no JSON can carry is there as null, so that nothing is missing in silence.
+            let message = sight.message.cloned().unwrap_or_default();
+            let is_lost = effects.iter().any(|effect| effect.loses(sight.wire_bytes));
+            state.record_message(sight, message, is_lost);
         }
         effects
     }
 
     /// Bytes were passed on, and with them what ended there.
     pub(super) fn passed(&self, direction: Direction, bytes: usize, message: Option<Option<MessageType>>) {
-        self.change(|state| {
+        self.count(|state| {
             let traffic = state.counts.traffic_mut(direction);
             traffic.bytes += bytes as u64;
             let Some(message) = message else { return };
@@ -272,7 +289,7 @@ impl Shared {
     }
 
     pub(super) fn record(&self) {
-        self.change(|state| {
+        self.count(|state| {
             let mut recorder = Recorder::new(Instant::now());
             for (number, connection) in &state.connections {
                 if let Some(agreement) = connection.agreement {
@@ -284,7 +301,7 @@ impl Shared {
     }
 
     pub(super) fn recording(&self) -> Recording {
-        self.change(|state| state.recorder.take().map(Recorder::finish).unwrap_or_default())
+        self.lock().recorder.take().map(Recorder::finish).unwrap_or_default()
     }
 }
 
@@ -312,10 +329,9 @@ impl State {
         }
     }
 
-    fn record_message(&mut self, sight: &Sight<'_>, message: &Value, is_dropped: bool) {
+    fn record_message(&mut self, sight: &Sight<'_>, message: Value, is_dropped: bool) {
         if let Some(recorder) = &mut self.recorder {
-            let happening =
-                Happening::Message { direction: sight.direction, message: message.clone(), is_dropped };
+            let happening = Happening::Message { direction: sight.direction, message, is_dropped };
             recorder.push(Instant::now(), sight.connection, happening);
         }
     }

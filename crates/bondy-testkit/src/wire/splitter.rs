@@ -324,6 +324,33 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_pass_and_none_is_lost() {
+        for seed in 0..2_000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let transport = if seed % 2 == 0 { Transport::RawSocket } else { Transport::WebSocket };
+            let (mut to_router, mut to_client) = conversation(transport);
+            for bytes in [&mut to_router, &mut to_client] {
+                for _ in 0..random.usize(0..4) {
+                    let at = random.usize(0..bytes.len());
+                    bytes[at] = random.u8(..);
+                }
+            }
+            let mut conversation = Conversation::new();
+            for (direction, bytes) in [(Direction::ToRouter, &to_router), (Direction::ToClient, &to_client)] {
+                let mut passed = Vec::new();
+                for chunk in bytes.chunks(random.usize(1..40)) {
+                    conversation
+                        .feed(direction, chunk)
+                        .iter()
+                        .for_each(|unit| passed.extend_from_slice(&unit.wire));
+                }
+                passed.extend(conversation.rest(direction));
+                assert_eq!(passed, *bytes, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
     fn messages_of_a_batch_become_batches_of_one() {
         let serializer = Serializer::MessagePack;
         let agreement = Agreement { transport: Transport::WebSocket, serializer, batched: true };

@@ -1,6 +1,8 @@
 //! A conversation recorded on a link, and played again from either side.
 
-use bondy_testkit::{FakeRouter, Link, MessageType, Peer, PeerError, Recording, Replay, ReplayError, Router};
+use bondy_testkit::{
+    FakeRouter, Fault, Link, MessageType, Peer, PeerError, Recording, Replay, ReplayError, Router,
+};
 use serde_json::json;
 
 use crate::{DEADLINE, callee, joined, router_and_link};
@@ -120,4 +122,25 @@ async fn a_router_that_answers_nothing_ends_the_replay_in_time() {
     let (played, _peer) = tokio::join!(replay.against_router(&url), silent.accept());
     let text = played.unwrap_err().to_string();
     assert!(text.contains("nothing came within"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_fault_kept_from_the_router_is_not_sent_to_another() {
+    let (_router, link) = router_and_link().await;
+    link.record();
+    link.add(Fault::drop().on(MessageType::Subscribe));
+    link.add(Fault::drop().on(MessageType::Registered));
+    let mut peer = joined(&link.url()).await;
+    peer.send("SUBSCRIBE 1 {} com.example.tick").await.unwrap();
+    peer.send("REGISTER 2 {} com.example.echo").await.unwrap();
+    peer.send("CALL 3 {} com.example.none").await.unwrap();
+    peer.expect("ERROR CALL 3 ...").await.unwrap();
+    peer.close().await;
+    link.wait_until("all is over", DEADLINE, |counts| counts.open == 0).await.unwrap();
+    let recording = link.recording();
+    assert_eq!(recording.to_lines().matches("\"dropped\":true").count(), 2);
+    let other = Router::start().await.unwrap();
+    let replayed = Replay::new(&recording).against_router(&other.url()).await.unwrap();
+    // HELLO, REGISTER and CALL; WELCOME, REGISTERED and ERROR.
+    assert_eq!((replayed.sent, replayed.matched), (3, 3));
 }
