@@ -32,7 +32,7 @@ pub use crate::link::{Action, Counts, Direction, Ending, Fault, FaultId, Link, S
 pub use crate::message::MessageError;
 pub use crate::notation::NotationError;
 pub use crate::pattern::{Mismatch, Pattern, Symbols};
-pub use crate::peer::{FakeRouter, Peer, PeerError, PeerOptions};
+pub use crate::peer::{FakeRouter, History, Peer, PeerError, PeerOptions};
 pub use crate::recording::{Closer, Entry, Happening, Recording, RecordingError};
 pub use crate::replay::{Replay, ReplayError, Replayed};
 pub use crate::router::{Router, RouterBuilder, StartError};

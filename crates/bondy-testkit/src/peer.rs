@@ -6,10 +6,10 @@
 //!
 //! Invariant: every wait has a deadline, and an error says what was expected, what came instead, and what came before.
 
+mod error;
 mod fake_router;
 mod script;
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -21,22 +21,20 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+pub use error::{History, PeerError};
 pub use fake_router::FakeRouter;
 pub(crate) use script::octets;
 
-use crate::message::{MessageError, decode, describe, encode};
+use crate::message::{decode, describe, encode};
 use crate::notation::NotationError;
 use crate::pattern::{Mismatch, Pattern, Symbols};
 use crate::wire::frame::{self, Frame, FrameError, Frames};
 use crate::wire::opening::{self, HEAD_BYTES_MAX};
-use crate::wire::{Agreement, Endpoint, EndpointError, Transport};
+use crate::wire::{Agreement, Endpoint, Transport};
 
 /// How long a peer waits unless it is told otherwise: far longer than anything takes on one machine, so that only what
 /// does not happen at all takes it.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// How many messages an error remembers.
-const HISTORY_MAX: usize = 10;
 
 /// What one read takes at most.
 const READ_BYTES: usize = 16 << 10;
@@ -54,114 +52,6 @@ impl Default for PeerOptions {
     /// JSON, and five seconds.
     fn default() -> Self {
         Self { serializer: Serializer::Json, deadline: DEADLINE }
-    }
-}
-
-/// Why a peer could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum PeerError {
-    /// The address is none.
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
-    /// Nobody takes connections there.
-    #[error("cannot connect to {address}")]
-    Connect {
-        /// `HOST:PORT`.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The handshake of the transport failed.
-    #[error("the connection did not open: {0}")]
-    Opening(String),
-    /// What was to be sent or expected is not well written.
-    #[error(transparent)]
-    Notation(#[from] NotationError),
-    /// What was to be sent has holes.
-    #[error("cannot send {pattern}: {reason}")]
-    Hole {
-        /// What was to be sent.
-        pattern: String,
-        /// The hole.
-        reason: String,
-    },
-    /// A message that is none in this serializer, on its way out or in.
-    #[error(transparent)]
-    Message(#[from] MessageError),
-    /// A message that is too long for its frame.
-    #[error("a message of {0} bytes fits no frame")]
-    TooLong(usize),
-    /// Another message came.
-    #[error("expected {expected}, but {came} came ({mismatch}){before}")]
-    Unexpected {
-        /// What was expected.
-        expected: String,
-        /// What came.
-        came: String,
-        /// The first difference.
-        mismatch: Mismatch,
-        /// What came before, for people.
-        before: History,
-    },
-    /// Nothing came in time.
-    #[error("expected {expected}, but nothing came within {deadline:?}{before}")]
-    Silence {
-        /// What was expected.
-        expected: String,
-        /// How long it was waited for.
-        deadline: Duration,
-        /// What came before, for people.
-        before: History,
-    },
-    /// The other side has closed.
-    #[error("expected {expected}, but the connection was closed: {how}{before}")]
-    Closed {
-        /// What was expected.
-        expected: String,
-        /// How it ended.
-        how: String,
-        /// What came before, for people.
-        before: History,
-    },
-    /// What came is no frame.
-    #[error("the other side broke the framing: {0}")]
-    Framing(String),
-    /// The stream took no bytes.
-    #[error("cannot send: the connection was closed")]
-    Send(#[source] io::Error),
-    /// A line of a script that is none.
-    #[error("`{0}` is no step: `> MESSAGE` is sent, `< MESSAGE` expected")]
-    Step(String),
-    /// A line of a script.
-    #[error("line {line} of the script: {source}")]
-    Line {
-        /// Counted from 1.
-        line: usize,
-        /// What was wrong there.
-        source: Box<PeerError>,
-    },
-}
-
-/// The last messages that a peer sent and received.
-#[derive(Clone, Debug, Default)]
-pub struct History(VecDeque<String>);
-
-impl std::fmt::Display for History {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        formatter.write_str("\nbefore that:")?;
-        self.0.iter().try_for_each(|line| write!(formatter, "\n  {line}"))
-    }
-}
-
-impl History {
-    fn push(&mut self, sign: char, message: &Value) {
-        if self.0.len() == HISTORY_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(format!("{sign} {}", describe(message)));
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bondy_node::NodeHandle;
@@ -49,12 +50,14 @@ pub struct RouterBuilder {
     settings: Vec<(String, String)>,
 }
 
+/// The node, behind a lock because connectors reach it too; none while it is stopped.
+type Node = Arc<Mutex<Option<NodeHandle>>>;
+
 /// A router inside this process; stopped when it is dropped.
 #[derive(Debug)]
 pub struct Router {
     builder: RouterBuilder,
-    /// None while it is stopped.
-    node: Option<NodeHandle>,
+    node: Node,
     bound: BTreeMap<String, String>,
 }
 
@@ -89,7 +92,7 @@ impl RouterBuilder {
     pub fn start_blocking(self) -> Result<Router, StartError> {
         let node = launch(&self, &BTreeMap::new())?;
         let bound = node.bound().clone();
-        Ok(Router { builder: self, node: Some(node), bound })
+        Ok(Router { builder: self, node: Arc::new(Mutex::new(Some(node))), bound })
     }
 
     /// The configuration; `bound` are ports that are to be the same again.
@@ -184,7 +187,7 @@ impl Router {
 
     /// Whether it runs.
     pub fn is_running(&self) -> bool {
-        self.node.is_some()
+        lock(&self.node).is_some()
     }
 
     /// Stops as SIGTERM makes a node stop: no new connections, GOODBYE to every session, then the end. Does nothing to
@@ -207,12 +210,12 @@ impl Router {
         self.stop().await;
         let (builder, bound) = (self.builder.clone(), self.bound.clone());
         let launched = tokio::task::spawn_blocking(move || launch(&builder, &bound)).await;
-        self.node = Some(launched.map_err(StartError::Ended)??);
+        *lock(&self.node) = Some(launched.map_err(StartError::Ended)??);
         Ok(())
     }
 
     async fn end(&mut self, timeout: Duration) {
-        let Some(node) = self.node.take() else { return };
+        let Some(node) = lock(&self.node).take() else { return };
         // A node that cannot be waited for is one that has panicked, and its threads have said so.
         let _ = tokio::task::spawn_blocking(move || node.drain(timeout)).await;
     }
@@ -221,13 +224,18 @@ impl Router {
 impl Drop for Router {
     /// Stops at once, on a thread of its own: inside a runtime a node cannot be waited for.
     fn drop(&mut self) {
-        let Some(node) = self.node.take() else { return };
+        let Some(node) = lock(&self.node).take() else { return };
         let stopper = std::thread::Builder::new().name("bondy-testkit-stop".to_owned());
         // Without a thread the handle's own drop has already stopped the node.
         if let Ok(stopper) = stopper.spawn(move || drop(node)) {
             let _ = stopper.join();
         }
     }
+}
+
+/// Nothing is left half done in a section: it takes the node or puts one there.
+fn lock(node: &Node) -> MutexGuard<'_, Option<NodeHandle>> {
+    node.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn launch(builder: &RouterBuilder, bound: &BTreeMap<String, String>) -> Result<NodeHandle, StartError> {
