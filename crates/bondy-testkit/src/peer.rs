@@ -11,14 +11,17 @@ mod fake_router;
 mod script;
 
 use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use bondy_transport::socket::Stream;
 use bondy_transport::websocket::Role;
 use bondy_wamp::feature::{Feature, WampRole};
 use bondy_wamp::serializer::Serializer;
 use serde_json::Value;
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub use error::{History, PeerError};
@@ -58,7 +61,7 @@ impl Default for PeerOptions {
 /// One side of a WAMP connection under a test's control.
 #[derive(Debug)]
 pub struct Peer {
-    stream: TcpStream,
+    stream: Stream,
     agreement: Agreement,
     role: Role,
     frames: Frames,
@@ -94,10 +97,30 @@ impl Peer {
             Ok(connected) => connected,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         };
-        let mut stream =
+        let stream =
             connected.map_err(|source| PeerError::Connect { address: endpoint.address.clone(), source })?;
         let _ = stream.set_nodelay(true);
-        let request = opening::request(&endpoint, options.serializer);
+        Self::open(Stream::Tcp(stream), &endpoint, options).await
+    }
+
+    /// Speaks rawsocket as a client over a stream that leads to a router, such as [`Router::connect`] gives.
+    ///
+    /// [`Router::connect`]: crate::Router::connect
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn over(stream: UnixStream, options: PeerOptions) -> Result<Self, PeerError> {
+        let nowhere = |source| PeerError::Connect { address: "the stream".to_owned(), source };
+        stream.set_nonblocking(true).map_err(nowhere)?;
+        let stream = tokio::net::UnixStream::from_std(stream).map_err(nowhere)?;
+        let endpoint =
+            Endpoint { transport: Transport::RawSocket, address: String::new(), path: String::new() };
+        Self::open(Stream::Unix(stream), &endpoint, options).await
+    }
+
+    /// The client's handshake.
+    async fn open(mut stream: Stream, endpoint: &Endpoint, options: PeerOptions) -> Result<Self, PeerError> {
+        let request = opening::request(endpoint, options.serializer);
         stream.write_all(&request).await.map_err(PeerError::Send)?;
         let mut received = Vec::new();
         let length = read_opening(&mut stream, endpoint.transport, &mut received, options.deadline).await?;
@@ -107,13 +130,7 @@ impl Peer {
         Ok(Self::new(stream, agreement, Role::Client, received, options.deadline))
     }
 
-    fn new(
-        stream: TcpStream,
-        agreement: Agreement,
-        role: Role,
-        received: Vec<u8>,
-        deadline: Duration,
-    ) -> Self {
+    fn new(stream: Stream, agreement: Agreement, role: Role, received: Vec<u8>, deadline: Duration) -> Self {
         Self {
             stream,
             agreement,
@@ -258,12 +275,15 @@ impl Peer {
             // Who has gone already needs no farewell.
             let _ = self.send_bytes(&bytes).await;
         }
-        let _ = self.stream.shutdown().await;
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Ends the connection with a reset, as a process that dies does.
+    /// Ends the connection with a reset, as a process that dies does; over a Unix socket, which has none, by closing it.
     pub fn reset(self) {
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        if let Stream::Tcp(stream) = &self.stream {
+            // A socket that takes no option is gone already.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 
     async fn next(&mut self, expected: &str) -> Result<Value, PeerError> {
@@ -365,7 +385,7 @@ fn describe_close(payload: &[u8]) -> String {
 
 /// Reads until the other side's opening is there; its length.
 async fn read_opening(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     transport: Transport,
     received: &mut Vec<u8>,
     deadline: Duration,

@@ -4,6 +4,8 @@
 //! the system chooses both ports. Nothing is read from the environment and nothing is written to the disk.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,9 @@ use crate::link::Link;
 
 /// The realm that is there unless others are asked for.
 const REALM: &str = "realm1";
+
+/// The listener for WAMP.
+const LISTENER: &str = "main";
 
 /// What the built-in configuration is called in messages.
 const FILE: &str = "testkit.yaml";
@@ -129,7 +134,7 @@ impl RouterBuilder {
              workers: 1\n\
              log: {{level: 'off'}}\n\
              listeners:\n  \
-               main: {{bind: '127.0.0.1:0', serve: [rawsocket, websocket, http]}}\n  \
+               {LISTENER}: {{bind: '127.0.0.1:0', serve: [rawsocket, websocket, http]}}\n  \
                admin: {{bind: '127.0.0.1:0', serve: [admin]}}\n\
              realms:\n{}",
             realms.iter().map(realm).collect::<String>()
@@ -158,7 +163,7 @@ impl Router {
 
     /// `HOST:PORT` of the listener that speaks WebSocket and rawsocket.
     pub fn address(&self) -> &str {
-        self.bound.get("main").map_or("", String::as_str)
+        self.bound.get(LISTENER).map_or("", String::as_str)
     }
 
     /// Where it speaks WebSocket.
@@ -176,12 +181,23 @@ impl Router {
         format!("http://{}", self.bound.get("admin").map_or("", String::as_str))
     }
 
+    /// A stream to this router without an address: it speaks rawsocket. [`Peer::over`](crate::Peer::over) takes it.
+    ///
+    /// # Errors
+    /// The router is stopped, or the system has no descriptors left.
+    pub fn connect(&self) -> io::Result<UnixStream> {
+        match &*lock(&self.node) {
+            Some(node) => node.connect(LISTENER),
+            None => Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the router is stopped")),
+        }
+    }
+
     /// A way to this router on which things can go wrong. It outlives a restart, and leads to nobody while the router
     /// is stopped.
     ///
     /// # Errors
     /// There is no free port or no thread.
-    pub fn link(&self) -> std::io::Result<Link> {
+    pub fn link(&self) -> io::Result<Link> {
         Link::to(self.address())
     }
 

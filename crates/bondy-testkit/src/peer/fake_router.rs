@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bondy_transport::rawsocket::MAGIC;
+use bondy_transport::socket::Stream;
 use bondy_transport::websocket::Role;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -74,7 +75,7 @@ impl FakeRouter {
         let (answer, agreed) = opening::answer(transport, &request);
         stream.write_all(&answer).await.map_err(PeerError::Send)?;
         let agreement = agreed.map_err(PeerError::Opening)?;
-        Ok(Peer::new(stream, agreement, Role::Server, received, self.deadline))
+        Ok(Peer::new(Stream::Tcp(stream), agreement, Role::Server, received, self.deadline))
     }
 
     /// The transport, by the first octet.

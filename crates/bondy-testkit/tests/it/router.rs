@@ -1,6 +1,6 @@
 //! The node inside a test.
 
-use bondy_testkit::{Peer, Router};
+use bondy_testkit::{Peer, PeerOptions, Router, Serializer};
 
 use crate::joined;
 
@@ -77,4 +77,22 @@ async fn a_stopped_router_says_goodbye_and_a_restarted_one_has_its_ports_and_not
 fn a_router_needs_no_runtime() {
     let router = Router::builder().start_blocking().unwrap();
     assert!(std::net::TcpStream::connect(router.address()).is_ok());
+}
+
+#[tokio::test]
+async fn a_router_is_reached_without_an_address() {
+    let mut router = Router::start().await.unwrap();
+    for serializer in Serializer::ALL {
+        let options = PeerOptions { serializer, ..PeerOptions::default() };
+        let mut peer = Peer::over(router.connect().unwrap(), options).await.unwrap();
+        peer.join("realm1").await.unwrap();
+        peer.send("CALL 1 {} wamp.session.count").await.unwrap();
+        peer.expect("RESULT 1 {} [1]").await.unwrap();
+        peer.send("GOODBYE {} wamp.close.close_realm").await.unwrap();
+        peer.expect("GOODBYE ...").await.unwrap();
+    }
+    router.stop().await;
+    assert!(router.connect().unwrap_err().to_string().contains("stopped"));
+    router.restart().await.unwrap();
+    Peer::over(router.connect().unwrap(), PeerOptions::default()).await.unwrap();
 }
