@@ -7,8 +7,9 @@
 //! * [`Recording`] and [`Replay`]: what passed a link, as lines of JSON, and the same conversation once more;
 //! * [`command`](mod@command): all of it for other languages, by lines of JSON over standard input and output.
 //!
-//! What it does not do: decide what is right. A test says what it expects, and is told what came instead. It shares no
-//! code with the client library, so that a mistake there is not repeated here.
+//! What it does not do: decide what is right. A test says what it expects, and is told what came instead. Links and peers
+//! share no code with the client library, so that a mistake there is not repeated here; [`Router::client`] is that
+//! library's client.
 //!
 //! Invariant: nothing is random unless a test gives a seed, and nothing waits without a deadline.
 

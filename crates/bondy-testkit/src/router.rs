@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bondy_client::{Client, ClientStream, ConnectError, Connector};
 use bondy_node::NodeHandle;
 use bondy_node::config::{Config, Problems, Request, Setting, Surroundings, load_from};
 
@@ -186,10 +187,22 @@ impl Router {
     /// # Errors
     /// The router is stopped, or the system has no descriptors left.
     pub fn connect(&self) -> io::Result<UnixStream> {
-        match &*lock(&self.node) {
-            Some(node) => node.connect(LISTENER),
-            None => Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the router is stopped")),
-        }
+        connect(&self.node)
+    }
+
+    /// The same for the client library, whose clients reconnect by it, also after a restart.
+    pub fn connector(&self) -> impl Connector + use<> {
+        let node = Arc::clone(&self.node);
+        move || std::future::ready(connect(&node).and_then(client_stream))
+    }
+
+    /// A client that has joined the first realm, without an address.
+    ///
+    /// # Errors
+    /// The router is stopped.
+    pub async fn client(&self) -> Result<Client, ConnectError> {
+        let realm = self.builder.realms.first().map_or(REALM, String::as_str);
+        Client::builder().realm(realm).connect_over(self.connector()).await
     }
 
     /// A way to this router on which things can go wrong. It outlives a restart, and leads to nobody while the router
@@ -252,6 +265,18 @@ impl Drop for Router {
 /// Nothing is left half done in a section: it takes the node or puts one there.
 fn lock(node: &Node) -> MutexGuard<'_, Option<NodeHandle>> {
     node.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn connect(node: &Node) -> io::Result<UnixStream> {
+    match &*lock(node) {
+        Some(node) => node.connect(LISTENER),
+        None => Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the router is stopped")),
+    }
+}
+
+fn client_stream(stream: UnixStream) -> io::Result<ClientStream> {
+    stream.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(stream).map(ClientStream::from)
 }
 
 fn launch(builder: &RouterBuilder, bound: &BTreeMap<String, String>) -> Result<NodeHandle, StartError> {

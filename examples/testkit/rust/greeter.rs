@@ -1,59 +1,50 @@
-//! A test of your own application: a router and a link in the test's process, and peers that speak raw WAMP.
+//! A test of your own application: a router and a link in the test's process, and a peer that speaks raw WAMP.
 
 use std::time::Duration;
 
-use bondy_testkit::{Direction, Fault, MessageType, Peer, PeerError, Router};
+use bondy_client::{Client, Registration, WampError};
+use bondy_testkit::{Direction, Ending, Fault, Link, MessageType, Peer, Router};
 
-/// The application under test; here a few lines of raw WAMP stand for it.
-async fn serve_greetings(url: &str) -> Result<(), PeerError> {
-    let mut greeter = Peer::connect(url).await?;
-    greeter.join("realm1").await?;
-    greeter.send("REGISTER 1 {} com.example.greet").await?;
-    greeter.expect("REGISTERED 1 *").await?;
-    greeter.expect("INVOCATION inv:1 * {} [\"world\"]").await?;
-    greeter.send("YIELD inv:1 {} [\"Hello, world!\"]").await
+/// The application under test: it greets, and goes on when the connection was lost.
+async fn start_greeter(url: &str) -> (Client, Registration) {
+    let client = Client::builder().url(url).connect().await.unwrap();
+    let greet = |name: String, _| async move { Ok::<_, WampError>(format!("Hello, {name}!")) };
+    let registration = client.register("com.example.greet").serve(greet).await.unwrap();
+    (client, registration)
 }
 
-#[tokio::test]
-async fn a_greeting_comes_late_over_a_slow_link_and_is_right() {
+/// A router, a link to it on which things can go wrong, the application behind that, and a caller.
+async fn set_up() -> (Router, Link, (Client, Registration), Peer) {
     let router = Router::start().await.unwrap();
     let link = router.link().unwrap();
-    link.add(Fault::delay(Duration::from_millis(20)).on(MessageType::Yield).going(Direction::ToRouter));
-    let greeter = tokio::spawn(async move { serve_greetings(&link.url()).await.map(|()| link) });
-
-    let mut caller = Peer::connect(&router.rawsocket_url()).await.unwrap();
-    caller.join("realm1").await.unwrap();
-    let mut request = 0;
-    let result = loop {
-        request += 1;
-        caller.send(&format!("CALL {request} {{}} com.example.greet [\"world\"]")).await.unwrap();
-        let answer = caller.receive().await.unwrap();
-        if answer[0] == MessageType::Result.code() {
-            break answer;
-        }
-        // Not registered yet.
-        assert_eq!(answer[4], "wamp.error.no_such_procedure");
-    };
-    assert_eq!(result[3][0], "Hello, world!");
-    let link = greeter.await.unwrap().unwrap();
-    assert_eq!(link.counts().to_router.of(MessageType::Yield), 1);
-}
-
-#[tokio::test]
-async fn a_caller_is_told_when_the_greeter_is_gone() {
-    let router = Router::start().await.unwrap();
-    let link = router.link().unwrap();
-    link.add(Fault::reset().on(MessageType::Yield));
-    let url = link.url();
-    tokio::spawn(async move { serve_greetings(&url).await });
-    link.wait_until("the greeter is there", Duration::from_secs(5), |counts| {
-        counts.to_client.of(MessageType::Registered) == 1
-    })
-    .await
-    .unwrap();
-
+    let greeter = start_greeter(&link.url()).await;
     let mut caller = Peer::connect(&router.url()).await.unwrap();
     caller.join("realm1").await.unwrap();
+    (router, link, greeter, caller)
+}
+
+#[tokio::test]
+async fn it_greets_over_a_slow_line() {
+    let (_router, link, _greeter, mut caller) = set_up().await;
+    link.add(Fault::delay(Duration::from_millis(20)));
     caller.send("CALL 1 {} com.example.greet [\"world\"]").await.unwrap();
-    caller.expect("ERROR CALL 1 {} wamp.error.canceled ...").await.unwrap();
+    caller.expect("RESULT 1 {} [\"Hello, world!\"]").await.unwrap();
+}
+
+#[tokio::test]
+async fn it_is_back_after_its_connection_was_cut() {
+    let (_router, link, _greeter, mut caller) = set_up().await;
+    link.cut(Ending::Reset);
+    let is_back = |counts: &bondy_testkit::Counts| counts.to_client.of(MessageType::Registered) == 2;
+    link.wait_until("it is registered again", Duration::from_secs(5), is_back).await.unwrap();
+    caller.send("CALL 1 {} com.example.greet [\"world\"]").await.unwrap();
+    caller.expect("RESULT 1 {} [\"Hello, world!\"]").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_is_told_when_it_fell_silent() {
+    let (_router, link, _greeter, mut caller) = set_up().await;
+    link.add(Fault::freeze().on(MessageType::Invocation).going(Direction::ToClient));
+    caller.send("CALL 1 {\"timeout\": 100} com.example.greet [\"world\"]").await.unwrap();
+    caller.expect("ERROR CALL 1 {} wamp.error.timeout ...").await.unwrap();
 }

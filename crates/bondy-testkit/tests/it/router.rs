@@ -2,7 +2,7 @@
 
 use bondy_testkit::{Peer, PeerOptions, Router, Serializer};
 
-use crate::joined;
+use crate::{DEADLINE, joined};
 
 #[tokio::test]
 async fn a_router_serves_realm1_on_ports_of_its_own() {
@@ -95,4 +95,27 @@ async fn a_router_is_reached_without_an_address() {
     assert!(router.connect().unwrap_err().to_string().contains("stopped"));
     router.restart().await.unwrap();
     Peer::over(router.connect().unwrap(), PeerOptions::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_of_the_library_join_in_memory_and_find_the_router_again() {
+    let mut router = Router::builder().realm("com.example.app").start().await.unwrap();
+    let (callee, caller) = (router.client().await.unwrap(), router.client().await.unwrap());
+    let echo = |text: String, _| async move { Ok::<_, bondy_client::WampError>(text) };
+    let registration = callee.register("com.example.echo").serve(echo).await.unwrap();
+    let answer: String = caller.call("com.example.echo").arg("a").await.unwrap();
+    assert_eq!(answer, "a");
+    router.restart().await.unwrap();
+    let until = std::time::Instant::now() + DEADLINE;
+    // Both reconnect by themselves; the callee may be later.
+    let answer: String = loop {
+        match caller.call("com.example.echo").arg("b").await {
+            Ok(answer) => break answer,
+            Err(error) => assert!(std::time::Instant::now() < until, "{error}"),
+        }
+    };
+    assert_eq!(answer, "b");
+    drop(registration);
+    router.stop().await;
+    assert!(router.client().await.is_err());
 }
