@@ -7,6 +7,21 @@
 //! * [`Recording`] and [`Replay`]: what passed a link, as lines of JSON, and the same conversation once more;
 //! * [`command`](mod@command): all of it for other languages, by lines of JSON over standard input and output.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use bondy_testkit::{Fault, MessageType, Peer, Router};
+//!
+//! let router = Router::start().await?;
+//! let link = router.link()?;
+//! link.add(Fault::drop().on(MessageType::Event).nth(2));
+//! let mut peer = Peer::connect(&link.url()).await?;
+//! peer.join("realm1").await?;
+//! peer.send("CALL 1 {} com.example.add [1, 2]").await?;
+//! peer.expect("ERROR CALL 1 {} wamp.error.no_such_procedure ...").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What it does not do: decide what is right. A test says what it expects, and is told what came instead. Links and peers
 //! share no code with the client library, so that a mistake there is not repeated here; [`Router::client`] is that
 //! library's client.
