@@ -27,6 +27,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "this crate is the client's outside: sockets and clocks")]
 
+/// The listing in the README is compiled, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod arguments;
 mod authentication;
 mod builder;

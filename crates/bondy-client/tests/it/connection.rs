@@ -45,6 +45,22 @@ fn serializers_are_agreed_on_in_the_order_of_preference() {
 }
 
 #[test]
+fn tls_is_spoken_with_whom_the_client_trusts() {
+    let (node, tls) = TestNode::start_with_tls();
+    run(async {
+        let address = node.address("tls");
+        for url in [format!("wss://{address}/ws"), format!("rss://{address}")] {
+            let builder = || Client::builder().url(url.clone()).realm(REALM);
+            let client = in_time("connecting", builder().tls(tls.clone()).connect()).await.unwrap();
+            assert_eq!(client.call::<u64>("wamp.session.count").await.unwrap(), 1);
+            client.close().await;
+            let error = in_time("an error", builder().connect()).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Transport(_)), "{error}");
+        }
+    });
+}
+
+#[test]
 fn what_hinders_connecting_is_said() {
     let node = TestNode::start();
     run(async {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use bondy_client::{Builder, Client, Serializer};
+use bondy_client::{Builder, Client, Serializer, TlsOptions};
 use bondy_node::NodeHandle;
 use bondy_node::config::{Config, Request, Surroundings, load_from};
 
@@ -20,7 +20,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct TestNode {
     /// Present until it is dropped.
     handle: Option<NodeHandle>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Drop for TestNode {
@@ -50,20 +50,41 @@ pub(crate) const WAYS: [Way; 4] = [
 impl TestNode {
     #[track_caller]
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With a TLS listener, whose certificate the client is told to trust.
+    #[track_caller]
+    pub(crate) fn start_with_tls() -> (Self, TlsOptions) {
+        let node = Self::start_with(
+            "  tls: {bind: '127.0.0.1:0', serve: [rawsocket, websocket], tls: {cert: CERT, key: KEY}}\n",
+        );
+        let tls = TlsOptions { ca_file: Some(node.folder.path("cert.pem")), ..TlsOptions::default() };
+        (node, tls)
+    }
+
+    #[track_caller]
+    fn start_with(listener: &str) -> Self {
         let folder = Folder::new();
         let unix = folder.path("socket");
+        let generated = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        folder.write("cert.pem", &generated.cert.pem());
+        folder.write("key.pem", &generated.signing_key.serialize_pem());
+        let listener = listener
+            .replace("CERT", &format!("'{}'", folder.path("cert.pem").display()))
+            .replace("KEY", &format!("'{}'", folder.path("key.pem").display()));
         let yaml = format!(
             "workers: 2\nlog: {{level: 'off'}}\nlisteners:\n  \
              raw: {{bind: '127.0.0.1:0', serve: [rawsocket]}}\n  \
              web: {{bind: '127.0.0.1:0', serve: [websocket]}}\n  \
-             unix: {{bind: 'unix:{}', serve: [rawsocket]}}\n\
+             unix: {{bind: 'unix:{}', serve: [rawsocket]}}\n{listener}\
              realms:\n  - {{uri: {REALM}, authmethods: [anonymous], security_enabled: false, \
              event_history: [{{uri: com.example.tick, match: exact, limit: 3}}]}}\n",
             unix.display()
         );
         let config = config(&yaml);
         let handle = std::thread::scope(|scope| scope.spawn(|| NodeHandle::start(config)).join().unwrap());
-        Self { handle: Some(handle.unwrap_or_else(|error| panic!("{error:?}"))), _folder: folder }
+        Self { handle: Some(handle.unwrap_or_else(|error| panic!("{error:?}"))), folder }
     }
 
     pub(crate) fn address(&self, listener: &str) -> String {
@@ -97,7 +118,10 @@ impl TestNode {
 #[track_caller]
 fn config(yaml: &str) -> Config {
     let request = Request { file: Some("bondy.yaml".into()), ..Request::default() };
-    let read = |_: &Path| Ok(yaml.as_bytes().to_vec());
+    let read = |path: &Path| match path.ends_with("bondy.yaml") {
+        true => Ok(yaml.as_bytes().to_vec()),
+        false => std::fs::read(path),
+    };
     let surroundings = Surroundings { environment: Vec::new(), read: &read };
     load_from(&request, &surroundings).unwrap_or_else(|problems| panic!("{problems}\n{yaml}")).config
 }
