@@ -5,7 +5,19 @@ use std::path::PathBuf;
 use bondy_node::config::{Request, Setting};
 use clap::{Args, Parser, Subcommand};
 
-/// Bondy, a WAMP router.
+use crate::completion::Shell;
+use client::{
+    CallArguments, LatencyArguments, PingArguments, PublishArguments, RegisterArguments, SubscribeArguments,
+    TopArguments,
+};
+use context::{CONTEXT_EXAMPLES, ContextArguments};
+
+pub(crate) mod client;
+pub(crate) mod connection;
+pub(crate) mod context;
+pub(crate) mod payload;
+
+/// Bondy, a WAMP router and client.
 #[derive(Debug, Parser)]
 #[command(name = "bondy", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -18,8 +30,17 @@ Examples:
   bondy start --dev                    a router on this machine, for development
   bondy start --config bondy.yaml      a node as the file says
   bondy config check bondy.yaml        everything that is wrong with the file
+  bondy register com.example.date --exec date
+  bondy call com.example.date
+  bondy subscribe com.example. --match prefix
+  bondy publish com.example.greeted world
 
-Exit codes: 0 fine, 2 wrong usage or configuration, 1 any other failure.";
+Exit codes:
+  0    fine; also subscribe and register ended by Ctrl-C
+  1    a failure, an error as an answer, or nothing in time
+  2    wrong usage or configuration
+  3    not connected, not let in, or the connection lost
+  130  ended by Ctrl-C";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -32,7 +53,54 @@ pub(crate) enum Command {
     /// Run routers, faulty links and scripted peers for tests, by lines of JSON.
     #[command(after_help = bondy_testkit::command::EXAMPLES)]
     Testkit,
+    /// Call a procedure.
+    Call(CallArguments),
+    /// Publish an event.
+    Publish(PublishArguments),
+    /// Show events as they come.
+    Subscribe(SubscribeArguments),
+    /// Serve a procedure: with a shell command, a fixed result, or an echo.
+    Register(RegisterArguments),
+    /// Measure round trips to the router.
+    Ping(PingArguments),
+    /// Measure how long calls take through the router.
+    Latency(LatencyArguments),
+    /// Watch sessions, procedures and topics of a realm.
+    Top(TopArguments),
+    /// Name routers and identities, and choose among them.
+    #[command(after_help = CONTEXT_EXAMPLES)]
+    Context(ContextArguments),
+    /// Print the script that lets a shell complete commands, URIs and contexts.
+    #[command(after_help = COMPLETION_EXAMPLES)]
+    Completion {
+        /// Which shell: bash, zsh, fish, elvish or powershell.
+        #[arg(value_name = "SHELL", hide_possible_values = true)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// The folder to write them into.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
+
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(bondy completion bash)                                     in ~/.bashrc
+  source <(bondy completion zsh)                                      in ~/.zshrc
+  bondy completion fish | source                                      in ~/.config/fish/config.fish
+  eval (bondy completion elvish | slurp)                              in ~/.config/elvish/rc.elv
+  bondy completion powershell | Out-String | Invoke-Expression        in $PROFILE
+
+The script asks bondy itself, which asks the router for its procedures and topics where one is to be typed, for at most
+a second.";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  bondy man | man -l -
+  bondy man ~/.local/share/man/man1";
 
 const START_EXAMPLES: &str = "\
 Examples:
@@ -129,6 +197,7 @@ Examples:
 pub(crate) enum Document {
     DefaultFile,
     Page,
+    Commands,
 }
 
 /// Where a configuration comes from.

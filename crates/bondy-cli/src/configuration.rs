@@ -2,8 +2,10 @@
 
 use bondy_node::config::{self, DEFAULT_FILE, Request, reference};
 
+use crate::Failure;
 use crate::arguments::{ConfigCommand, Document};
-use crate::{Failure, print};
+use crate::manual;
+use crate::output::print;
 
 pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
     match command {
@@ -15,6 +17,7 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         ConfigCommand::Schema => print(&format!("{:#}\n", reference::schema())),
         ConfigCommand::Reference { document: Document::DefaultFile } => print(&reference::default_file()),
         ConfigCommand::Reference { document: Document::Page } => print(&reference::config_page()),
+        ConfigCommand::Reference { document: Document::Commands } => print(&manual::commands_page()),
     }
 }
 

@@ -5,6 +5,7 @@
 #[path = "../../../bondy-node/tests/it/authority.rs"]
 mod authority;
 mod churn;
+mod client;
 mod fan_out;
 #[path = "../../../bondy-transport/tests/it/folder.rs"]
 mod folder;
@@ -14,6 +15,7 @@ mod openmetrics;
 #[path = "../../../bondy-node/tests/it/peer/mod.rs"]
 mod peer;
 mod process;
+mod shell;
 mod signals;
 mod slow;
 

@@ -1,0 +1,8 @@
+//! The client commands against a real node.
+
+mod call;
+mod completion;
+mod context;
+mod event;
+mod figure;
+mod register;
