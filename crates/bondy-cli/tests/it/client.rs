@@ -6,3 +6,4 @@ mod context;
 mod event;
 mod figure;
 mod register;
+mod screen;
