@@ -50,9 +50,6 @@ pub(crate) enum Command {
     /// Check, show or describe the configuration.
     #[command(after_help = CONFIG_EXAMPLES)]
     Config(ConfigArguments),
-    /// Run routers, faulty links and scripted peers for tests, by lines of JSON.
-    #[command(after_help = bondy_testkit::command::EXAMPLES)]
-    Testkit,
     /// Call a procedure.
     Call(CallArguments),
     /// Publish an event.
@@ -67,6 +64,12 @@ pub(crate) enum Command {
     Latency(LatencyArguments),
     /// Watch sessions, procedures and topics of a realm.
     Top(TopArguments),
+    /// Drive load against any WAMP router, and measure it.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArguments),
+    /// Run routers, faulty links and scripted peers for tests, by lines of JSON.
+    #[command(after_help = bondy_testkit::command::EXAMPLES)]
+    Testkit,
     /// Name routers and identities, and choose among them.
     #[command(after_help = CONTEXT_EXAMPLES)]
     Context(ContextArguments),
@@ -85,6 +88,21 @@ pub(crate) enum Command {
         folder: Option<PathBuf>,
     },
 }
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArguments {
+    #[command(subcommand)]
+    pub(crate) command: bondy_bench::command::Command,
+    /// The context to take the connection from, `-` for the previous one [default: the selected one].
+    #[arg(long, value_name = "NAME", env = "BONDY_CONTEXT", hide_env_values = true, global = true)]
+    pub(crate) context: Option<String>,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  bondy bench rpc                                    the router of `bondy start --dev`
+  bondy bench pubsub --context staging
+  bondy bench all --start --with-floor               a router of its own, and what the machine can do at best";
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:

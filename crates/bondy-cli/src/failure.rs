@@ -26,6 +26,8 @@ pub(crate) enum Failure {
     ReaderGone,
     /// Exit code 1.
     Other(anyhow::Error),
+    /// A benchmark's own exit code.
+    Bench(anyhow::Error, u8),
 }
 
 impl From<Problems> for Failure {
@@ -57,6 +59,7 @@ impl Failure {
             Failure::Signaled(signal) => (String::new(), u8::try_from(128 + signal).unwrap_or(1)),
             Failure::ReaderGone => (String::new(), 0),
             Failure::Other(error) => (error_line(&format!("{error:#}")), 1),
+            Failure::Bench(error, code) => (error_line(&format!("{error:#}")), *code),
         };
         // If standard error is gone there is nobody left to tell.
         let _ = io::stderr().write_all(text.as_bytes());

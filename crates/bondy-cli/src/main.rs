@@ -11,6 +11,7 @@ use clap::Parser;
 
 mod answer;
 mod arguments;
+mod bench;
 mod call;
 mod completion;
 mod configuration;
@@ -52,11 +53,6 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Start(arguments) => start::start(&arguments),
         Command::Config(arguments) => configuration::run(&arguments.command),
-        Command::Testkit => bondy_testkit::command::run_process()
-            .map_err(|error| anyhow::Error::new(error).context("the testkit cannot go on").into()),
-        Command::Context(arguments) => context::command::run(&arguments.command),
-        Command::Completion { shell } => completion::run(shell),
-        Command::Man { folder } => manual::run(folder.as_deref()),
         Command::Call(arguments) => call::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
         Command::Subscribe(arguments) => subscribe::run(&arguments),
@@ -64,6 +60,12 @@ fn main() -> ExitCode {
         Command::Ping(arguments) => ping::run(&arguments),
         Command::Latency(arguments) => latency::run(&arguments),
         Command::Top(arguments) => top::run(&arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+        Command::Testkit => bondy_testkit::command::run_process()
+            .map_err(|error| anyhow::Error::new(error).context("the testkit cannot go on").into()),
+        Command::Context(arguments) => context::command::run(&arguments.command),
+        Command::Completion { shell } => completion::run(shell),
+        Command::Man { folder } => manual::run(folder.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

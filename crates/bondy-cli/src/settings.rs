@@ -37,7 +37,7 @@ struct SecretVariables {
 impl Settings {
     /// Settles everything; reads contexts and the secret's file where they are needed.
     pub(crate) fn settle(arguments: &ConnectionArguments) -> Result<Self, Failure> {
-        let context = context(arguments)?;
+        let context = context_or_selected(arguments.context.as_deref())?;
         let variables = SecretVariables {
             secret: std::env::var("BONDY_SECRET").ok().filter(|secret| !secret.is_empty()),
             secret_file: std::env::var_os("BONDY_SECRET_FILE")
@@ -81,9 +81,9 @@ impl Settings {
 }
 
 /// The context that is named, else the selected one, else an empty one.
-fn context(arguments: &ConnectionArguments) -> Result<Context, Failure> {
+pub(crate) fn context_or_selected(name: Option<&str>) -> Result<Context, Failure> {
     let contexts = Contexts::load()?;
-    Ok(match arguments.context.as_deref().filter(|name| !name.is_empty()) {
+    Ok(match name.filter(|name| !name.is_empty()) {
         Some(name) => contexts.named(name)?.1.clone(),
         None => contexts.selected()?.map(|(_, context)| context.clone()).unwrap_or_default(),
     })

@@ -216,7 +216,7 @@ Examples:
   bondy latency --rate 500 --url rs://127.0.0.1:18082
   bondy latency --procedure com.example.greet
 
-How long calls take, from the caller through the router to a callee and back.";
+How long calls take, from the caller through the router to a callee and back. `bondy bench` drives load instead.";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = TOP_EXAMPLES)]

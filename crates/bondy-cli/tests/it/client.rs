@@ -1,5 +1,6 @@
 //! The client commands against a real node.
 
+mod bench;
 mod call;
 mod completion;
 mod context;
