@@ -25,8 +25,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
 }
 
 /// What the program prints of itself: the word for it, and the file that it becomes.
-const PRINTED: [(&str, &str); 2] =
-    [("default-file", "docs/reference/bondy.default.yaml"), ("page", "docs/reference/configuration.md")];
+const PRINTED: [(&str, &str); 3] = [
+    ("default-file", "docs/reference/bondy.default.yaml"),
+    ("page", "docs/reference/configuration.md"),
+    ("commands", "docs/reference/commands.md"),
+];
 
 /// Writes every generated file.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {

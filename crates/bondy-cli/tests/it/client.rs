@@ -6,5 +6,7 @@ mod completion;
 mod context;
 mod event;
 mod figure;
+mod guide;
+mod page;
 mod register;
 mod screen;
