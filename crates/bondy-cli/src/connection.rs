@@ -16,6 +16,7 @@ use crate::arguments::connection::{AuthMethodName, ReconnectArguments, Serialize
 use crate::failure::say;
 use crate::option::Options;
 use crate::output::one_line;
+use crate::runtime::Told;
 use crate::settings::Settings;
 use crate::wire::Incoming;
 
@@ -62,6 +63,19 @@ pub(crate) async fn connect(settings: &Settings, stay: Stay) -> Result<Client, F
         }]);
     }
     authenticate(builder, settings)?.connect().await.map_err(|error| not_connected(settings, &error))
+}
+
+/// The same for a command that stays; `None` if it was told to end meanwhile.
+pub(crate) async fn connect_unless_told(
+    settings: &Settings,
+    reconnect: &ReconnectArguments,
+    told: &mut Told,
+) -> Result<Option<Client>, Failure> {
+    tokio::select! {
+        biased;
+        () = told.wait() => Ok(None),
+        client = connect(settings, Stay::of(reconnect)) => client.map(Some),
+    }
 }
 
 fn authenticate(builder: Builder, settings: &Settings) -> Result<Builder, Failure> {

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::Failure;
 use crate::answer::{chain, not_sent, received, refusal};
 use crate::arguments::client::RegisterArguments;
-use crate::connection::{self, Stay, Watch, connect};
+use crate::connection::{self, Watch, connect_unless_told};
 use crate::exec::{self, EXEC_FAILED, ExecError};
 use crate::failure::{say, say_error};
 use crate::option::Options;
@@ -48,8 +48,10 @@ pub(crate) fn run(arguments: &RegisterArguments) -> Result<(), Failure> {
     let arguments = settle_options(arguments)?;
     let service = Arc::new(Service::new(&arguments.0));
     // On one thread, so that an answer that was given is on its way before the command can end.
-    runtime::run_alone_until_told(async move |told| {
-        let client = connect(&settings, Stay::of(&arguments.0.reconnect)).await?;
+    runtime::run_alone_until_told(async move |mut told| {
+        let Some(client) = connect_unless_told(&settings, &arguments.0.reconnect, &mut told).await? else {
+            return Ok(());
+        };
         let mut watch = Watch::new(&client);
         let registration = register(&client, &arguments, &service).await?;
         say("registered");

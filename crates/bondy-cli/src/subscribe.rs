@@ -10,7 +10,7 @@ use crate::Failure;
 use crate::answer::{not_sent, received, refusal};
 use crate::arguments::client::SubscribeArguments;
 use crate::arguments::payload::Output;
-use crate::connection::{self, Stay, Watch, connect};
+use crate::connection::{self, Watch, connect_unless_told};
 use crate::failure::say;
 use crate::option::Options;
 use crate::output::{one_line, payload_line, print, print_object, print_raw};
@@ -28,8 +28,10 @@ pub(crate) fn run(arguments: &SubscribeArguments) -> Result<(), Failure> {
     arguments.match_policy = connection::match_option(&mut options)?.unwrap_or(arguments.match_policy);
     arguments.get_retained |= options.take_flag("get_retained")?.unwrap_or(false);
     options.finish("match and get_retained")?;
-    runtime::run_until_told(async move |told| {
-        let client = connect(&settings, Stay::of(&arguments.reconnect)).await?;
+    runtime::run_until_told(async move |mut told| {
+        let Some(client) = connect_unless_told(&settings, &arguments.reconnect, &mut told).await? else {
+            return Ok(());
+        };
         let mut watch = Watch::new(&client);
         let mut subscriptions = Vec::new();
         for topic in &arguments.topics {

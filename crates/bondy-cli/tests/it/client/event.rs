@@ -130,6 +130,19 @@ fn an_interrupted_subscription_says_goodbye_and_ends_with_0() {
 }
 
 #[test]
+fn an_interrupt_before_the_session_is_there_ends_with_0_too() {
+    let shell = Shell::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/ws", silent.local_addr().expect("an address"));
+    for arguments in [&["subscribe", "com.example.topic"][..], &["register", "com.example.echo", "--echo"]] {
+        let job = shell.start(&[arguments, &["--url", &url]].concat());
+        // It has connected, and waits for an answer.
+        let _connection = silent.accept().expect("a connection");
+        job.interrupt().assert_code(0);
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let shell = Shell::new();
     let mut job = subscribe(&shell, &["com.example.topic", "--output", "raw"]);
