@@ -36,6 +36,7 @@ LISTED = [
     "python/publisher.py",
     "node/callee.js",
     "node/caller.js",
+    "browser/index.html",
     "go/main.go",
     "testkit/rust/greeter.rs",
     "testkit/python/test_greeter.py",
@@ -138,6 +139,24 @@ def node_calls(router: Router, folder: Path) -> None:
     greets(router, ["node", str(callee)], ["node", str(caller)], {**os.environ, "NODE_PATH": str(NODE_MODULES)})
 
 
+def browser_calls(router: Router, folder: Path) -> None:
+    """A page calls a callee in Python, and a subscriber in Python gets the event that the page publishes."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None or not (NODE_MODULES / "autobahn-browser").is_dir():
+        raise Skipped("Chromium or autobahn-browser is not installed")
+    callee, subscriber = (copied(f"python/{name}.py", folder, router) for name in ("callee", "subscriber"))
+    page = copied("browser/index.html", folder, router)
+    (page.parent / "node_modules").symlink_to(NODE_MODULES)
+    quiet = ["--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    profile = [f"--user-data-dir={folder / 'browser-profile'}", "--remote-debugging-port=0"]
+    with running([sys.executable, str(callee)]), running([sys.executable, "-u", str(subscriber)]) as log:
+        wait_until(lambda: gauge(router, "registrations") == 1, "the callee did not register")
+        wait_until(lambda: gauge(router, "subscriptions") == 1, "the subscriber did not subscribe")
+        with running([browser, *quiet, *sandbox, *profile, page.as_uri()]):
+            wait_until(lambda: "browser was greeted" in log.read_text(), "the page did not call and publish")
+
+
 def go_calls(router: Router, folder: Path) -> None:
     if shutil.which("go") is None:
         raise Skipped("Go is not installed")
@@ -237,6 +256,7 @@ def main() -> int:
             python_calls,
             python_events,
             node_calls,
+            browser_calls,
             go_calls,
             testkit_python,
             testkit_javascript,

@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-NODE_PACKAGES=(autobahn@26.3.1 wampy@8.0.2 ws@8.18.3)
+NODE_PACKAGES=(autobahn@26.3.1 autobahn-browser@22.11.1 wampy@8.0.2 ws@8.18.3)
 PYTHON=${PYTHON:-python3}
 mkdir -p .cache/bin .cache/stamp .cache/log
 rm -f .cache/skipped
@@ -86,6 +86,12 @@ if ! has cargo; then
 elif ! { [ -x .cache/bin/wamp_async_peer ] || rm -f .cache/stamp/rust; } ||
     ! once rust peers/rust/Cargo.toml peers/rust/Cargo.lock peers/rust/src/main.rs "$(cargo --version)" -- install_rust; then
     skip wamp-async-rust "$(why rust)"
+fi
+
+# The browser is no client of the suite: examples/check.py opens a page in it, and names it if it is missing.
+install_browser() { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+if ! has chromium && has apt-get && [ "$(id -u)" = 0 ]; then
+    once browser -- install_browser || echo "interop: no browser: $(why browser)"
 fi
 
 [ "$(wc -l <.cache/skipped)" -lt 7 ]
