@@ -4,6 +4,7 @@
 //! does in JSON: a string that begins with U+0000, followed by base64.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Map, Value, json};
 
@@ -160,6 +161,10 @@ pub(crate) fn reason(error: &serde_json::Error) -> String {
 
 /// The text of a file, `-` being standard input; what is too large or no text is an error.
 pub(crate) fn read_text(name: &str) -> Result<String, Failure> {
+    static IS_READ: AtomicBool = AtomicBool::new(false);
+    if name == "-" && IS_READ.swap(true, Ordering::Relaxed) {
+        return Err(Failure::usage("standard input can be one thing only: the secret or the arguments"));
+    }
     let mut text = String::new();
     let read = if name == "-" {
         std::io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)

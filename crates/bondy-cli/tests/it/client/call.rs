@@ -184,13 +184,28 @@ fn wrong_usage_ends_with_2_before_anything_is_sent() {
         (&["call", "x", "--timeout", "5"], "unit"),
         (&["call", "x", "--args-file", "none.json"], "none.json"),
         (&["call", "x", "--parallel", "0"], "--parallel"),
+        (
+            &[
+                "call",
+                "x",
+                "--authid",
+                "a",
+                "--authmethod",
+                "ticket",
+                "--secret-file",
+                "-",
+                "--args-file",
+                "-",
+            ],
+            "standard input can be one thing only",
+        ),
         (&["call", "x", "-o", "receive_progress=maybe"], "true or false"),
         (&["publish", "x", "--rate", "0"], "above 0"),
         (&["register", "x"], "--exec"),
         (&["register", "x", "--echo", "--result", "1"], "--result"),
         (&["subscribe"], "TOPIC"),
     ] {
-        let ran = shell.run(arguments).assert_code(2);
+        let ran = run(shell.command(arguments), "a line of input\n").assert_code(2);
         assert!(ran.stderr.contains(part), "{arguments:?}: {}", ran.stderr);
         assert_eq!(ran.stdout, "");
     }
