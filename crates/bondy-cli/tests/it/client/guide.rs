@@ -54,7 +54,8 @@ fn normalized(text: &str, is_shape: bool) -> String {
                 .map(str::to_owned)
                 .collect();
             runs.iter().for_each(|run| word = word.replacen(run, "0", 1));
-            if is_shape { word.replace("us", "T").replace("ms", "T") } else { word }
+            // The unit is the one that fits.
+            if is_shape && ["us", "ms", "s"].contains(&word.as_str()) { "UNIT".to_owned() } else { word }
         });
         shown.push_str(&words.collect::<Vec<_>>().join(" "));
         shown.push('\n');
