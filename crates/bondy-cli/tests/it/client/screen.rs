@@ -94,6 +94,13 @@ impl Terminal {
     }
 }
 
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The screen as it looks after all that was written: only what is different is ever written, in any order.
 fn shown(written: &str) -> String {
     let mut cells: Vec<Vec<char>> = Vec::new();
