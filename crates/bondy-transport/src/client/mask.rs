@@ -8,9 +8,10 @@ const POOL_BYTES: usize = 256;
 #[error("the system gives no random numbers")]
 pub struct RandomError;
 
-/// Fills `bytes` with what nobody can foresee.
+/// Fills `bytes` with what nobody can foresee, straight from the system: a generator of our own would gather entropy
+/// for some 40 ms before its first number, which is most of the time of a short command.
 pub(super) fn fill_random(bytes: &mut [u8]) -> Result<(), RandomError> {
-    aws_lc_rs::rand::fill(bytes).map_err(|_| RandomError)
+    getrandom::fill(bytes).map_err(|_| RandomError)
 }
 
 /// Keys that nobody can foresee, each used once.
