@@ -4,7 +4,10 @@
 //! `cargo bench -p bondy-router` prints the figures; `-- --quick` proves in a moment that it runs. A routed message is
 //! a CALL that becomes an INVOCATION, a YIELD that becomes a RESULT, or a PUBLISH for each EVENT: parsing, validating,
 //! routing, encoding, framing and handing the bytes to a link that takes them all. Time is the thread's own CPU time,
-//! because other work may share the machine. `-- --only rpc` leaves the rest out, for a profiler.
+//! because other work may share the machine.
+//!
+//! For a profiler: `-- --only rpc:msgpack --rounds 10000` runs one figure, so many times. `--only` takes `rpc`, `parse`
+//! and `fan-out`, each with or without a serializer.
 
 #![allow(
     clippy::disallowed_methods,
@@ -192,23 +195,38 @@ fn cpu_ns() -> u64 {
     text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0)
 }
 
-/// Runs `round` for about `duration`; nanoseconds of CPU for each.
-fn time(duration: Duration, mut round: impl FnMut()) -> f64 {
-    let (started, cpu, mut rounds) = (Instant::now(), cpu_ns(), 0_u64);
-    while started.elapsed() < duration {
-        (0..256).for_each(|_| round());
-        rounds += 256;
-    }
-    (cpu_ns() - cpu) as f64 / rounds as f64
+/// How long a figure is measured.
+#[derive(Clone, Copy)]
+enum Length {
+    Time(Duration),
+    Rounds(u64),
 }
 
-fn rpc(serializer: Serializer, duration: Duration) {
+/// Runs `round` as long as wanted; nanoseconds of CPU for each.
+fn time(length: Length, mut round: impl FnMut()) -> f64 {
+    let (started, cpu, mut rounds) = (Instant::now(), cpu_ns(), 0_u64);
+    match length {
+        Length::Rounds(wanted) => {
+            (0..wanted).for_each(|_| round());
+            rounds = wanted;
+        }
+        Length::Time(duration) => {
+            while started.elapsed() < duration {
+                (0..256).for_each(|_| round());
+                rounds += 256;
+            }
+        }
+    }
+    (cpu_ns() - cpu) as f64 / rounds.max(1) as f64
+}
+
+fn rpc(serializer: Serializer, length: Length) {
     let realm = Realm::new(RealmConfig::default());
     let mut turn = Turn::new(0, 1);
     let mut pair = Pair::new(&realm, serializer, "com.example.procedure", &mut turn);
     (0..1000).for_each(|_| pair.round(&realm, &mut turn));
     let allocations = allocation_counter::measure(|| (0..1000).for_each(|_| pair.round(&realm, &mut turn)));
-    let ns = time(duration, || pair.round(&realm, &mut turn)) / 2.0;
+    let ns = time(length, || pair.round(&realm, &mut turn)) / 2.0;
     println!(
         "rpc {:<8} {:>4} B call   {ns:>7.1} ns/message   {:>6.3} allocations/message",
         serializer.as_str(),
@@ -217,17 +235,17 @@ fn rpc(serializer: Serializer, duration: Duration) {
     );
 }
 
-fn parse(serializer: Serializer, duration: Duration) {
+fn parse(serializer: Serializer, length: Length) {
     let realm = Realm::new(RealmConfig::default());
     let mut turn = Turn::new(0, 1);
     let pair = Pair::new(&realm, serializer, "com.example.procedure", &mut turn);
-    let ns = time(duration, || {
+    let ns = time(length, || {
         std::hint::black_box(message::parse(serializer, std::hint::black_box(&pair.call)).unwrap());
     });
     println!("  of this parsing         {ns:>7.1} ns/message");
 }
 
-fn fan_out(serializer: Serializer, subscribers: usize, duration: Duration) {
+fn fan_out(serializer: Serializer, subscribers: usize, length: Length) {
     let realm = Realm::new(RealmConfig::default());
     let mut turn = Turn::new(0, 1);
     let publisher = join(&realm, serializer, &mut turn);
@@ -253,7 +271,7 @@ fn fan_out(serializer: Serializer, subscribers: usize, duration: Duration) {
     (0..10).for_each(|_| route(&realm, &publisher, &bytes, &mut turn));
     let allocations =
         allocation_counter::measure(|| (0..10).for_each(|_| route(&realm, &publisher, &bytes, &mut turn)));
-    let ns = time(duration, || route(&realm, &publisher, &bytes, &mut turn));
+    let ns = time(length, || route(&realm, &publisher, &bytes, &mut turn));
     println!(
         "fan-out to {subscribers} {}   {:>7.1} ns/event   {:>6.4} allocations/event",
         serializer.as_str(),
@@ -263,7 +281,7 @@ fn fan_out(serializer: Serializer, subscribers: usize, duration: Duration) {
 }
 
 /// Disjoint pairs in one realm on `threads` threads: CPU nanoseconds for each message.
-fn threads(threads: usize, duration: Duration, churn: bool) -> f64 {
+fn threads(threads: usize, length: Length, churn: bool) -> f64 {
     let realm = Realm::new(RealmConfig::default());
     let (barrier, stop) = (Barrier::new(threads), AtomicBool::new(false));
     let mut sum = 0.0;
@@ -277,7 +295,7 @@ fn threads(threads: usize, duration: Duration, churn: bool) -> f64 {
                     let mut pair = Pair::new(realm, Serializer::MessagePack, &procedure, &mut turn);
                     (0..1000).for_each(|_| pair.round(realm, &mut turn));
                     barrier.wait();
-                    time(duration, || pair.round(realm, &mut turn)) / 2.0
+                    time(length, || pair.round(realm, &mut turn)) / 2.0
                 })
             })
             .collect();
@@ -321,36 +339,55 @@ fn come_and_go(realm: &Realm, stop: &AtomicBool) -> f64 {
     2.0 * changes as f64 / started.elapsed().as_secs_f64()
 }
 
+/// The value behind an option of the command line.
+fn option(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
 fn main() {
     let is_quick = std::env::args().any(|argument| argument == "--quick");
-    let duration = if is_quick { Duration::from_millis(20) } else { Duration::from_secs(1) };
+    let length = match option("--rounds") {
+        Some(rounds) => Length::Rounds(rounds.parse().expect("a number of rounds")),
+        None if is_quick => Length::Time(Duration::from_millis(20)),
+        None => Length::Time(Duration::from_secs(1)),
+    };
+    let only = option("--only");
+    let is_wanted = |figure: &str, serializer: Serializer| {
+        only.as_deref()
+            .is_none_or(|only| only == figure || only == format!("{figure}:{}", serializer.as_str()))
+    };
     for serializer in Serializer::ALL {
-        rpc(serializer, duration);
-        parse(serializer, duration);
+        if is_wanted("rpc", serializer) {
+            rpc(serializer, length);
+        }
+        if is_wanted("parse", serializer) {
+            parse(serializer, length);
+        }
     }
-    if std::env::args().any(|argument| argument == "rpc") {
+    for serializer in Serializer::ALL {
+        if is_wanted("fan-out", serializer) {
+            fan_out(serializer, 1000, length);
+        }
+    }
+    if only.is_some() {
         return;
     }
-    for serializer in Serializer::ALL {
-        fan_out(serializer, 1000, duration);
-    }
-    fan_out(Serializer::MessagePack, 20_000, duration);
+    fan_out(Serializer::MessagePack, 20_000, length);
     let rounds = if is_quick { 1 } else { 5 };
-    let mut ratios: Vec<f64> = (0..rounds)
-        .map(|_| {
-            let (one, two) = (threads(1, duration, false), threads(2, duration, false));
-            println!(
-                "one thread {one:.1} ns/message, two threads {two:.1} ns/message each: {:.3} times",
-                2.0 * one / two
-            );
-            2.0 * one / two
-        })
-        .collect();
+    let mut ratios: Vec<f64> = (0..rounds).map(|_| scaling(length)).collect();
     ratios.sort_by(f64::total_cmp);
     println!("two threads over one, median: {:.3}", ratios[ratios.len() / 2]);
-    let (alone, churned) = (threads(1, duration, false), threads(1, duration, true));
+    let (alone, churned) = (threads(1, length, false), threads(1, length, true));
     println!(
         "one thread alone {alone:.1} ns/message, beside changes {churned:.1}: {:.3} times",
         churned / alone
     );
+}
+
+/// How many times the messages of one thread two threads route.
+fn scaling(length: Length) -> f64 {
+    let (one, two) = (threads(1, length, false), threads(2, length, false));
+    let times = 2.0 * one / two;
+    println!("one thread {one:.1} ns/message, two threads {two:.1} ns/message each: {times:.3} times");
+    times
 }

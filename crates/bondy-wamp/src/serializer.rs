@@ -13,6 +13,7 @@
 mod cbor;
 mod decoder;
 mod encoder;
+mod envelope;
 mod error;
 mod json;
 mod msgpack;
@@ -23,6 +24,7 @@ mod transcode;
 pub(crate) use decoder::Token;
 pub use decoder::{Decoder, Items, Kind, decode_value};
 pub use encoder::Encoder;
+pub(crate) use envelope::{Envelope, envelope};
 pub use error::{ParseError, ParseErrorKind, TranscodeError};
 pub use transcode::transcode;
 

@@ -10,10 +10,12 @@ mod session;
 use std::borrow::Cow;
 
 use super::entries::{Entries, whole_number};
-use super::{Attributes, Identity, Message, MessageType};
+use super::{Attributes, Call, CallOptions, Identity, Message, MessageType, Publish, PublishOptions, Yield};
 use crate::id::{ID_MAX, RequestId, SessionId};
 use crate::payload::Payload;
-use crate::serializer::{Decoder, Items, Kind, ParseError, ParseErrorKind, Serializer, Token};
+use crate::serializer::{
+    Decoder, Envelope, Items, Kind, ParseError, ParseErrorKind, Serializer, Token, envelope,
+};
 use crate::value::Value;
 
 type Parsed<T> = std::result::Result<T, ParseError>;
@@ -24,6 +26,41 @@ type Parsed<T> = std::result::Result<T, ParseError>;
 /// The bytes are not well-formed, or the message breaks the protocol. Where nothing but `args` or `kwargs` of a
 /// request is wrong (so far as it was read) and the session need not end for it, [`ParseError::request`] is set.
 pub fn parse<'a>(serializer: Serializer, bytes: &'a [u8]) -> Parsed<Message<'a>> {
+    match usual(serializer, bytes) {
+        Some(message) => Ok(message),
+        None => parse_any(serializer, bytes),
+    }
+}
+
+/// CALL, YIELD and PUBLISH without options, which most messages are. `None`: look properly.
+#[inline(always)]
+fn usual<'a>(serializer: Serializer, bytes: &'a [u8]) -> Option<Message<'a>> {
+    const CALL: u64 = MessageType::Call as u64;
+    const YIELD: u64 = MessageType::Yield as u64;
+    const PUBLISH: u64 = MessageType::Publish as u64;
+    let envelope = envelope(serializer, bytes, |code| match code {
+        CALL | PUBLISH => Some(true),
+        YIELD => Some(false),
+        _ => None,
+    })?;
+    let Envelope { code, request: request @ 1..=ID_MAX, uri, args, kwargs } = envelope else { return None };
+    let (request, payload) = (RequestId(request), Payload { serializer, args, kwargs });
+    Some(match code {
+        CALL => {
+            let options = CallOptions::none(serializer);
+            Message::Call(Call { request, options, procedure: Cow::Borrowed(uri), payload })
+        }
+        PUBLISH => {
+            let options = PublishOptions::none(serializer);
+            Message::Publish(Publish { request, options, topic: Cow::Borrowed(uri), payload })
+        }
+        _ => {
+            Message::Yield(Yield { request, progress: false, options: Attributes::none(serializer), payload })
+        }
+    })
+}
+
+fn parse_any<'a>(serializer: Serializer, bytes: &'a [u8]) -> Parsed<Message<'a>> {
     let mut decoder = Decoder::message(serializer, bytes)?;
     let mut items = match decoder.token()? {
         Token::List(len) => decoder.enter(len, 0)?,
@@ -261,5 +298,82 @@ impl<'a> PartialIdentity<'a> {
         let (authid, authrole) = (self.authid.unwrap_or_default(), self.authrole.unwrap_or_default());
         let disclosed = session.0 != 0 || !authid.is_empty() || !authrole.is_empty();
         disclosed.then_some(Identity { session, authid, authrole })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+
+    /// Messages of the usual shape, with payloads of every kind.
+    fn usual_messages(serializer: Serializer) -> Vec<Vec<u8>> {
+        let args =
+            Value::List(vec![1.into(), "text".into(), Value::Null, Value::List(vec![])]).to_bytes(serializer);
+        let kwargs: Value = [("key", Value::Float(0.5)), ("a longer key", [("x", 7.into())].into())].into();
+        let kwargs = kwargs.to_bytes(serializer);
+        let empty = Value::List(vec![]).to_bytes(serializer);
+        let payloads = [(&[][..], &[][..]), (&args, &[]), (&empty, &kwargs), (&args, &kwargs)];
+        let mut messages = Vec::new();
+        for (args, kwargs) in payloads {
+            let payload = Payload { serializer, args, kwargs };
+            for request in [1, 300, ID_MAX] {
+                let request = RequestId(request);
+                let (call, publish) = (CallOptions::none(serializer), PublishOptions::none(serializer));
+                let options = Attributes::none(serializer);
+                messages.extend(
+                    [
+                        Message::Call(Call {
+                            request,
+                            options: call,
+                            procedure: "com.example.add".into(),
+                            payload,
+                        }),
+                        Message::Publish(Publish { request, options: publish, topic: "a.b".into(), payload }),
+                        Message::Yield(Yield { request, progress: false, options, payload }),
+                    ]
+                    .map(|message| {
+                        let mut bytes = Vec::new();
+                        message.encode(serializer, &mut bytes).unwrap();
+                        bytes
+                    }),
+                );
+            }
+        }
+        messages
+    }
+
+    #[test]
+    fn the_usual_shape_is_recognised() {
+        for serializer in Serializer::ALL {
+            for bytes in usual_messages(serializer) {
+                assert_eq!(
+                    usual(serializer, &bytes),
+                    parse_any(serializer, &bytes).ok(),
+                    "{serializer} {bytes:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_with_any_byte_changed_is_read_as_the_decoder_reads_it() {
+        for serializer in Serializer::ALL {
+            for mut bytes in usual_messages(serializer) {
+                for position in 0..bytes.len() {
+                    let original = bytes[position];
+                    for byte in 0..=255 {
+                        bytes[position] = byte;
+                        if let Some(message) = usual(serializer, &bytes) {
+                            assert_eq!(Ok(message), parse_any(serializer, &bytes), "{serializer} {bytes:?}");
+                        }
+                    }
+                    bytes[position] = original;
+                    if let Some(message) = usual(serializer, &bytes[..position]) {
+                        panic!("a message cut at {position} is taken for {message:?}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -21,10 +21,26 @@ const SHORT_STRING_BYTES: usize = 32;
 /// The first byte that is not white space.
 #[inline(always)]
 pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+    // Mostly there is none, which one comparison tells.
+    while let Some(&byte) = bytes.get(at)
+        && byte <= b' '
+        && matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+    {
         at += 1;
     }
     at
+}
+
+/// The first byte from `at` on that is not white space, and where it stands.
+#[inline(always)]
+fn visible(bytes: &[u8], at: usize) -> (Option<u8>, usize) {
+    match bytes.get(at) {
+        Some(&byte) if byte > b' ' => (Some(byte), at),
+        _ => {
+            let at = skip_space(bytes, at);
+            (bytes.get(at).copied(), at)
+        }
+    }
 }
 
 /// Skips one value, whose containers nest at most `levels` deep, and returns where it ends.
@@ -36,8 +52,9 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize) -> Result<usize, Pa
     let mut in_dict = false;
     let mut outer: u64 = 0;
     loop {
-        at = skip_space(bytes, at);
-        let Some(&byte) = bytes.get(at) else {
+        let (first, start) = visible(bytes, at);
+        at = start;
+        let Some(byte) = first else {
             return Err(ParseErrorKind::Truncated.at(at));
         };
         match byte {
@@ -47,9 +64,10 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize) -> Result<usize, Pa
                     return Err(ParseErrorKind::TooDeep.at(at));
                 }
                 let dict = byte == b'{';
-                at = skip_space(bytes, at + 1);
+                let (first, start) = visible(bytes, at + 1);
+                at = start;
                 // The closing bracket is two above the opening one in ASCII.
-                if bytes.get(at) == Some(&(byte + 2)) {
+                if first == Some(byte + 2) {
                     at += 1;
                 } else {
                     depth += 1;
@@ -61,30 +79,32 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize) -> Result<usize, Pa
                     continue;
                 }
             }
-            b'-' | b'0'..=b'9' => at = scan_number(bytes, at)?.0,
+            b'1'..=b'9' => at = scan_number_tail(bytes, scan_digits(bytes, at + 1))?.0,
+            b'-' | b'0' => at = scan_number(bytes, at)?.0,
             _ => at = scan_word(bytes, at)?,
         }
         loop {
             if depth == 0 {
                 return Ok(at);
             }
-            at = skip_space(bytes, at);
-            match bytes.get(at) {
+            let (next, end) = visible(bytes, at);
+            at = end;
+            match next {
                 Some(b',') if in_dict => {
-                    at = skip_key(bytes, skip_space(bytes, at + 1))?;
+                    at = skip_key(bytes, at + 1)?;
                     break;
                 }
                 Some(b',') => {
                     at += 1;
                     break;
                 }
-                Some(&byte) if byte == if in_dict { b'}' } else { b']' } => {
+                Some(byte) if byte == if in_dict { b'}' } else { b']' } => {
                     at += 1;
                     depth -= 1;
                     in_dict = outer & 1 == 1;
                     outer >>= 1;
                 }
-                other => return Err(no_separator(other, at)),
+                other => return Err(no_separator(other.as_ref(), at)),
             }
         }
     }
@@ -101,9 +121,9 @@ pub(super) fn no_separator(found: Option<&u8>, at: usize) -> ParseError {
 /// A key with the colon behind it; returns where the value may begin.
 #[inline(always)]
 fn skip_key(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
-    match bytes.get(at) {
-        Some(b'"') => colon(bytes, scan_string(bytes, at + 1)?.0 + 1),
-        found => Err(no_key(found, at)),
+    match visible(bytes, at) {
+        (Some(b'"'), at) => colon(bytes, scan_string(bytes, at + 1)?.0 + 1),
+        (found, at) => Err(no_key(found.as_ref(), at)),
     }
 }
 
@@ -118,8 +138,8 @@ pub(super) fn no_key(found: Option<&u8>, at: usize) -> ParseError {
 /// The colon behind a key.
 #[inline(always)]
 pub(super) fn colon(bytes: &[u8], at: usize) -> Result<usize, ParseError> {
-    let at = skip_space(bytes, at);
-    match bytes.get(at) {
+    let (found, at) = visible(bytes, at);
+    match found {
         Some(b':') => Ok(at + 1),
         None => Err(ParseErrorKind::Truncated.at(at)),
         Some(_) => Err(ParseErrorKind::Malformed("a colon expected after a key").at(at)),
@@ -215,12 +235,12 @@ fn find_special(bytes: &[u8], from: usize) -> usize {
 /// A set high bit for each special byte. Bits above the lowest set one may be false: only the lowest counts.
 #[inline(always)]
 fn special_bits(word: u64) -> u64 {
-    let quote = word ^ (LOW_BITS * b'"' as u64);
+    // A quote becomes 0x20 and a control character stays below it; all others are above.
+    let swapped = word ^ (LOW_BITS * 2);
     let backslash = word ^ (LOW_BITS * b'\\' as u64);
-    let is_quote = quote.wrapping_sub(LOW_BITS) & !quote;
+    let is_quote_or_control = swapped.wrapping_sub(LOW_BITS * 0x21) & !swapped;
     let is_backslash = backslash.wrapping_sub(LOW_BITS) & !backslash;
-    let is_control = word.wrapping_sub(LOW_BITS * 0x20) & !word;
-    (is_quote | is_backslash | is_control) & HIGH_BITS
+    (is_quote_or_control | is_backslash) & HIGH_BITS
 }
 
 /// The same by vector instructions, for long strings: two searches over bytes that are in the cache by then.
@@ -246,6 +266,12 @@ pub(super) fn scan_number(bytes: &[u8], from: usize) -> Result<(usize, bool), Pa
     if at > integer + 1 && bytes.get(integer) == Some(&b'0') {
         return Err(ParseErrorKind::Malformed("a number must not begin with 0").at(integer));
     }
+    scan_number_tail(bytes, at)
+}
+
+/// What may follow the digits of an integer.
+#[inline(always)]
+fn scan_number_tail(bytes: &[u8], at: usize) -> Result<(usize, bool), ParseError> {
     match bytes.get(at) {
         Some(b'.' | b'e' | b'E') => Ok((scan_fraction(bytes, at)?, true)),
         _ => Ok((at, false)),

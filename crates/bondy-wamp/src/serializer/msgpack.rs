@@ -137,42 +137,34 @@ const fn classes() -> [u8; 256] {
     classes
 }
 
+/// An open container: how many entries are still to come, and whether they are pairs.
+#[derive(Clone, Copy)]
+struct Open {
+    entries: u32,
+    is_dict: bool,
+}
+
 /// Skips one item, whose containers nest at most `levels` deep, and returns where it ends.
 ///
 /// `text_keys`: if the item is a dictionary, its own keys must be text.
 pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) -> Result<usize, ParseError> {
     let mut at = from;
-    // What is open, innermost last: twice the items still to come, plus one in a dictionary (whose next item is a
-    // key if their number is even).
-    let mut outer = [0u32; LEVELS_MAX];
+    let mut outer = [Open { entries: 0, is_dict: false }; LEVELS_MAX];
     let mut depth = 0;
-    let mut open = 2u32;
+    let mut open = Open { entries: 1, is_dict: false };
     loop {
-        let Some(&first) = bytes.get(at) else {
-            return Err(ParseErrorKind::Truncated.at(at));
-        };
-        let is_key = open & 3 == 1;
-        open -= 2;
+        if open.is_dict {
+            at = skip_key(bytes, at, text_keys && depth == 1)?;
+        }
+        // Behind the end, if the length of a scalar has led there.
+        let Some(&first) = bytes.get(at) else { return Err(ParseErrorKind::Truncated.at(bytes.len())) };
+        open.entries -= 1;
         match CLASSES[usize::from(first)] {
-            fixed @ 0..=FIXED_MAX => {
-                if is_key && text_keys && depth == 1 {
-                    return Err(no_text_key(at));
-                }
-                at += 1 + usize::from(fixed);
-                if at > bytes.len() {
-                    return Err(ParseErrorKind::Truncated.at(bytes.len()));
-                }
-            }
+            fixed @ 0..=FIXED_MAX => at += 1 + usize::from(fixed),
             SHORT_TEXT => at = text::check(bytes, at + 1, usize::from(first & 31))?,
-            TEXT => {
-                let (len, begin) = length(bytes, at + 1, 1 << (first - 0xd9))?;
-                at = text::check(bytes, begin, len)?;
-            }
+            TEXT => at = skip_text(bytes, first, at)?,
             _ => {
                 let (opened, end) = skip_other(bytes, first, at)?;
-                if is_key && (opened.is_some() || (text_keys && depth == 1)) {
-                    return Err(no_text_key(at));
-                }
                 if let Some(opened) = opened {
                     if depth == levels {
                         return Err(ParseErrorKind::TooDeep.at(at));
@@ -184,9 +176,13 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
                 at = end;
             }
         }
-        while open < 2 {
+        while open.entries == 0 {
             if depth == 0 {
-                return Ok(at);
+                return if at <= bytes.len() {
+                    Ok(at)
+                } else {
+                    Err(ParseErrorKind::Truncated.at(bytes.len()))
+                };
             }
             depth -= 1;
             open = outer[depth];
@@ -194,18 +190,47 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
     }
 }
 
-/// Skips a binary or an extension, or the head of a container, whose state then is the first thing returned.
+/// Skips a key: any scalar, or text only.
 #[inline(always)]
-fn skip_other(bytes: &[u8], first: u8, at: usize) -> Result<(Option<u32>, usize), ParseError> {
+fn skip_key(bytes: &[u8], at: usize, is_text: bool) -> Result<usize, ParseError> {
+    match bytes.get(at) {
+        Some(&first @ 0xa0..=0xbf) => text::check(bytes, at + 1, usize::from(first & 31)),
+        Some(&first) => skip_unusual_key(bytes, first, at, is_text),
+        None => Err(ParseErrorKind::Truncated.at(bytes.len())),
+    }
+}
+
+fn skip_unusual_key(bytes: &[u8], first: u8, at: usize, is_text: bool) -> Result<usize, ParseError> {
+    match CLASSES[usize::from(first)] {
+        TEXT => skip_text(bytes, first, at),
+        _ if is_text => Err(no_text_key(at)),
+        fixed @ 0..=FIXED_MAX => Ok(data(bytes, at + 1, usize::from(fixed))?.1),
+        _ => match skip_other(bytes, first, at)? {
+            (None, end) => Ok(end),
+            (Some(_), _) => Err(no_text_key(at)),
+        },
+    }
+}
+
+/// Skips a text whose length stands in bytes of its own.
+#[inline(always)]
+fn skip_text(bytes: &[u8], first: u8, at: usize) -> Result<usize, ParseError> {
+    let (len, begin) = length(bytes, at + 1, 1 << (first - 0xd9))?;
+    text::check(bytes, begin, len)
+}
+
+/// Skips a binary or an extension, or the head of a container, which then is the first thing returned.
+#[inline(always)]
+fn skip_other(bytes: &[u8], first: u8, at: usize) -> Result<(Option<Open>, usize), ParseError> {
     let (head, at) = head(bytes, first, at + 1)?;
     match head {
         Head::List(len) => {
             check_items(bytes, at, len)?;
-            Ok((Some(len as u32 * 2), at))
+            Ok((Some(Open { entries: len as u32, is_dict: false }), at))
         }
         Head::Dict(len) => {
             check_items(bytes, at, len.saturating_mul(2))?;
-            Ok((Some(len as u32 * 4 + 1), at))
+            Ok((Some(Open { entries: len as u32, is_dict: true }), at))
         }
         Head::Data(len) | Head::Text(len) => Ok((None, data(bytes, at, len)?.1)),
         Head::Done => Ok((None, at)),

@@ -3,18 +3,13 @@
 //!
 //! Each function answers for the usual forms alone. "No" only means that the decoder has to look properly.
 
-use super::{Decoder, Serializer, json};
+use super::{Decoder, Serializer};
 
 impl Decoder<'_> {
     /// Reads an unsigned integer in a usual form.
     #[inline(always)]
     pub(crate) fn usual_unsigned(&mut self) -> Option<u64> {
-        let rest = self.rest();
-        let (value, len) = match self.serializer() {
-            Serializer::Json => json_unsigned(rest)?,
-            Serializer::MessagePack => msgpack_unsigned(rest)?,
-            Serializer::Cbor => cbor_unsigned(rest)?,
-        };
+        let (value, len) = unsigned(self.serializer(), self.rest())?;
         self.advance(len);
         Some(value)
     }
@@ -22,49 +17,76 @@ impl Decoder<'_> {
     /// Reads an empty dictionary in its shortest form.
     #[inline(always)]
     pub(crate) fn usual_empty_dict(&mut self) -> bool {
-        let len = match (self.serializer(), self.rest()) {
-            (Serializer::Json, [b'{', b'}', ..]) => 2,
-            (Serializer::MessagePack, [0x80, ..]) | (Serializer::Cbor, [0xa0, ..]) => 1,
-            _ => return false,
-        };
-        self.advance(len);
-        true
+        let len = empty_dict(self.serializer(), self.rest());
+        self.advance(len.unwrap_or(0));
+        len.is_some()
     }
 
     /// Does a list stand next?
     #[inline(always)]
     pub(crate) fn usual_list(&self) -> bool {
-        matches!(
-            (self.serializer(), self.rest()),
-            (Serializer::Json, [b'[', ..])
-                | (Serializer::MessagePack, [0x90..=0x9f | 0xdc | 0xdd, ..])
-                | (Serializer::Cbor, [0x80..=0x9b | 0x9f, ..])
-        )
+        is_list(self.serializer(), self.rest())
     }
 
     /// Does a dictionary stand next?
     #[inline(always)]
     pub(crate) fn usual_dict(&self) -> bool {
-        matches!(
-            (self.serializer(), self.rest()),
-            (Serializer::Json, [b'{', ..])
-                | (Serializer::MessagePack, [0x80..=0x8f | 0xde | 0xdf, ..])
-                | (Serializer::Cbor, [0xa0..=0xbb | 0xbf, ..])
-        )
+        is_dict(self.serializer(), self.rest())
     }
 }
 
-/// Digits up to a comma or the end of a list.
+/// An unsigned integer in a usual form, and its length.
+#[inline(always)]
+pub(super) fn unsigned(serializer: Serializer, bytes: &[u8]) -> Option<(u64, usize)> {
+    match serializer {
+        Serializer::Json => json_unsigned(bytes),
+        Serializer::MessagePack => msgpack_unsigned(bytes),
+        Serializer::Cbor => cbor_unsigned(bytes),
+    }
+}
+
+/// The length of an empty dictionary in its shortest form.
+#[inline(always)]
+pub(super) fn empty_dict(serializer: Serializer, bytes: &[u8]) -> Option<usize> {
+    match (serializer, bytes) {
+        (Serializer::Json, [b'{', b'}', ..]) => Some(2),
+        (Serializer::MessagePack, [0x80, ..]) | (Serializer::Cbor, [0xa0, ..]) => Some(1),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+pub(super) fn is_list(serializer: Serializer, bytes: &[u8]) -> bool {
+    matches!(
+        (serializer, bytes),
+        (Serializer::Json, [b'[', ..])
+            | (Serializer::MessagePack, [0x90..=0x9f | 0xdc | 0xdd, ..])
+            | (Serializer::Cbor, [0x80..=0x9b | 0x9f, ..])
+    )
+}
+
+#[inline(always)]
+pub(super) fn is_dict(serializer: Serializer, bytes: &[u8]) -> bool {
+    matches!(
+        (serializer, bytes),
+        (Serializer::Json, [b'{', ..])
+            | (Serializer::MessagePack, [0x80..=0x8f | 0xde | 0xdf, ..])
+            | (Serializer::Cbor, [0xa0..=0xbb | 0xbf, ..])
+    )
+}
+
+/// Digits up to a comma or the end of a list. 19 digits always fit.
 #[inline(always)]
 fn json_unsigned(bytes: &[u8]) -> Option<(u64, usize)> {
-    let len = json::scan_digits(bytes, 0);
-    let leading_zero = len > 1 && bytes[0] == b'0';
-    // 19 digits always fit.
-    if len == 0 || len > 19 || leading_zero || !matches!(bytes.get(len), Some(b',' | b']')) {
-        return None;
+    let mut value = 0;
+    for (len, byte) in bytes.iter().take(20).enumerate() {
+        match byte {
+            b'0'..=b'9' if len < 19 => value = value * 10 + u64::from(byte - b'0'),
+            b',' | b']' if len == 1 || (len > 1 && bytes[0] != b'0') => return Some((value, len)),
+            _ => return None,
+        }
     }
-    let value = bytes[..len].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-    Some((value, len))
+    None
 }
 
 #[inline(always)]

@@ -18,30 +18,35 @@ pub(super) fn check(bytes: &[u8], at: usize, len: usize) -> Result<usize, ParseE
     if len > rest.len() {
         return Err(ParseErrorKind::Truncated.at(bytes.len()));
     }
-    if (len < VECTOR_BYTES_MIN && begins_with_ascii(rest, len)) || is_utf8(&rest[..len]) {
+    let text = &rest[..len];
+    if is_short_ascii(text) || is_utf8(text) {
         return Ok(at + len);
     }
-    Err(ParseErrorKind::InvalidUtf8.at(at + invalid_utf8_offset(&rest[..len])))
+    Err(ParseErrorKind::InvalidUtf8.at(at + invalid_utf8_offset(text)))
 }
 
-/// Are the first `len` bytes ASCII? By eight bytes at a time, reading beyond `len` where there is something; false
-/// also where there is not.
+/// Is this ASCII, and short enough to be looked at in place? By words that may overlap, so that no text is looked at
+/// byte by byte.
 #[inline(always)]
-fn begins_with_ascii(bytes: &[u8], len: usize) -> bool {
-    let mut left = len;
-    let (chunks, _) = bytes.as_chunks::<8>();
-    for chunk in chunks {
-        let word = u64::from_le_bytes(*chunk);
-        if left <= 8 {
-            // The first byte is the lowest; those that do not belong to the text are shifted out.
-            return left == 0 || (word << (64 - 8 * left)) & HIGH_BITS == 0;
+fn is_short_ascii(text: &[u8]) -> bool {
+    let bits = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) if text.len() <= 16 => word(first) | word(last),
+        (Some(_), Some(last)) if text.len() < VECTOR_BYTES_MIN => {
+            let (chunks, _) = text.as_chunks::<8>();
+            chunks.iter().fold(word(last), |bits, chunk| bits | word(chunk))
         }
-        if word & HIGH_BITS != 0 {
-            return false;
-        }
-        left -= 8;
-    }
-    false
+        (Some(_), Some(_)) => return false,
+        _ => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+            (Some(first), Some(last)) => u64::from(u32::from_le_bytes(*first) | u32::from_le_bytes(*last)),
+            _ => text.iter().fold(0, |bits, byte| bits | u64::from(*byte)),
+        },
+    };
+    bits & HIGH_BITS == 0
+}
+
+#[inline(always)]
+fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes)
 }
 
 /// Are the bytes exact UTF-8?
