@@ -81,13 +81,9 @@ fn join(realm: &Realm, serializer: Serializer, turn: &mut Turn) -> Arc<Session> 
 }
 
 fn flush(turn: &mut Turn) {
-    let (mut touched, mut events) =
-        (std::mem::take(&mut turn.touched), std::mem::take(&mut turn.touched_by_events));
-    for session in touched.drain(..).chain(events.drain(..)) {
+    while let Some(session) = turn.touched.pop().or_else(|| turn.touched_by_events.pop()) {
         session.flush(&mut turn.pool);
     }
-    turn.touched = touched;
-    turn.touched_by_events = events;
 }
 
 fn route(realm: &Realm, session: &Arc<Session>, bytes: &[u8], turn: &mut Turn) {

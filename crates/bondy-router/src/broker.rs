@@ -272,7 +272,7 @@ impl<'m> FanOut<'m> {
         if state.is_closed || !(subscriber.slot.is_active() || mutated("slot_not_checked")) {
             return false;
         }
-        let message_bytes = head.as_bytes().len() + tail.len();
+        let message_bytes = head.len() + tail.len();
         if !admit(&mut state, subscription, subscriber, message_bytes, turn) {
             // What is too large for the peer is lost to it, but never breaks the link.
             if session.closes_on_overflow() && !state.outbox.is_too_large(message_bytes) {
@@ -287,19 +287,19 @@ impl<'m> FanOut<'m> {
                     state.append_deflated_event(session, deflated.as_tail(), turn);
                 }
             }
-            0 => state.append_event(session, head.as_bytes(), tail, turn),
+            0 => state.append_event(session, &head, tail, turn),
             dropped => {
                 let event = self.publication.event(with_topic, dropped);
                 let told = turn.encode(serializer, SHARED_BYTES_MIN, |encoder| event.encode_tail(encoder));
                 match told {
-                    Ok(told) if !state.outbox.is_too_large(head.as_bytes().len() + told.len()) => {
-                        state.append_event(session, head.as_bytes(), told.as_tail(), turn);
+                    Ok(told) if !state.outbox.is_too_large(head.len() + told.len()) => {
+                        state.append_event(session, &head, told.as_tail(), turn);
                         turn.recycle(told);
                     }
                     // With the count it would be more than the peer takes: it is told with a later event.
                     Ok(_) | Err(_) => {
                         subscriber.slot.add_dropped(dropped);
-                        state.append_event(session, head.as_bytes(), tail, turn);
+                        state.append_event(session, &head, tail, turn);
                     }
                 }
             }
@@ -313,7 +313,7 @@ impl FanOut<'_> {
     fn prepare_deflated(&mut self, session: &Session, head: Head, with_topic: bool, turn: &mut Turn) -> bool {
         let serializer = session.serializer();
         let tail = self.publication.tail(serializer, with_topic);
-        let message_bytes = head.as_bytes().len() + tail.len();
+        let message_bytes = head.len() + tail.len();
         if !(DEFLATE_BYTES_MIN..=session.deflate_bytes_max()).contains(&message_bytes) {
             return false;
         }
@@ -628,14 +628,14 @@ impl Delivery {
         slot: &Slot,
         turn: &mut Turn,
     ) {
-        let bytes = self.head.as_bytes().len() + self.tail.len();
+        let bytes = self.head.len() + self.tail.len();
         let is_too_large = state.outbox.is_too_large(bytes);
         if is_too_large || !state.outbox.has_room_for_event() {
             count_dropped(state, slot, is_too_large, turn);
             return;
         }
         turn.stats.events_delivered += 1;
-        state.append(session, self.head.as_bytes(), self.tail.as_tail(), turn);
+        state.append(session, &self.head, self.tail.as_tail(), turn);
         turn.recycle(self.tail);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bondy_wamp::error_uri::ErrorUri;
 use bondy_wamp::feature::Feature;
 use bondy_wamp::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
-use bondy_wamp::message::{self, Abort, Goodbye, Message, MessageType};
+use bondy_wamp::message::{self, Abort, Goodbye, Head, Message, MessageType};
 use bondy_wamp::mutation::mutated;
 use bondy_wamp::outbox::Tail;
 use bondy_wamp::uri::MatchPolicy;
@@ -438,7 +438,7 @@ fn append_farewell(
         };
         // Larger than the peer takes: without the text for people, or not at all.
         if is_encoded && !state.outbox.is_too_large(bytes.len()) {
-            state.append(session, &bytes, Tail::Copied(&[]), turn);
+            state.append(session, &Head::NONE, Tail::Copied(&bytes), turn);
             break;
         }
     }

@@ -361,7 +361,7 @@ impl Realm {
         }
         let head =
             message::head(session.serializer(), 4 + work.payload.elements(), MessageType::Invocation, id);
-        state.append(session, head.as_bytes(), tail.as_tail(), turn);
+        state.append(session, &head, tail.as_tail(), turn);
         let is_congested = state.outbox.is_congested();
         drop(state);
         if is_congested {
@@ -670,7 +670,7 @@ fn append_chunk(
     let mut state = callee.lock();
     // Not there any more: the call is ending.
     state.serving.as_ref().filter(|serving| serving.invocations.contains_key(&id))?;
-    if state.outbox.is_too_large(head.as_bytes().len() + tail.len()) {
+    if state.outbox.is_too_large(head.len() + tail.len()) {
         return Some(Refusal::new(
             ErrorUri::PayloadSizeExceeded,
             "the input is larger than the callee takes",
@@ -682,7 +682,7 @@ fn append_chunk(
         }
         return Some(Refusal::new(ErrorUri::Unavailable, "the callee reads too slowly"));
     }
-    state.append(callee, head.as_bytes(), tail.as_tail(), turn);
+    state.append(callee, &head, tail.as_tail(), turn);
     if state.outbox.is_congested() {
         turn.congested.push(Arc::clone(callee));
     }

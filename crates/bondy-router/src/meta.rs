@@ -200,7 +200,7 @@ impl Realm {
         if state.remove_call(request, serial).is_none() {
             return;
         }
-        if state.outbox.is_too_large(head.as_bytes().len() + tail.len()) || !state.outbox.has_room() {
+        if state.outbox.is_too_large(head.len() + tail.len()) || !state.outbox.has_room() {
             let refusal =
                 Refusal::new(ErrorUri::PayloadSizeExceeded, "the answer is larger than the caller takes");
             turn.stats.calls_failed += 1;
@@ -208,7 +208,7 @@ impl Realm {
             return;
         }
         turn.stats.calls_succeeded += 1;
-        state.append(caller, head.as_bytes(), tail.as_tail(), turn);
+        state.append(caller, &head, tail.as_tail(), turn);
         drop(state);
         turn.recycle(tail);
     }

@@ -136,10 +136,10 @@ impl Realm {
         welcome.encode(&mut encoder);
         encoder.end_list();
         let mut state = session.lock();
-        if state.outbox.is_too_large(head.as_bytes().len() + tail.len()) {
+        if state.outbox.is_too_large(head.len() + tail.len()) {
             return Err(JoinError::MessagesTooSmall(state.outbox.limits().message_bytes_max));
         }
-        state.append(&session, head.as_bytes(), Tail::Copied(&tail), turn);
+        state.append(&session, &head, Tail::Copied(&tail), turn);
         drop(state);
         turn.pool.give(tail);
         control.insert_session(Arc::clone(&session));

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use arc_swap::Guard;
 use bondy_wamp::feature::Feature;
 use bondy_wamp::id::{RegistrationId, SessionId};
 use bondy_wamp::serializer::Serializer;
@@ -170,7 +171,7 @@ impl Registration {
 
     /// The callees in the order in which this call asks them.
     pub(crate) fn candidates(&self, serializer: Serializer, rkey: &[u8], turn: &mut Turn) -> Candidates {
-        let callees = self.callees();
+        let callees = self.callees.peek();
         let count = callees.len();
         let order = match self.invoke {
             InvocationPolicy::Single | InvocationPolicy::First => Order::From(0),
@@ -224,7 +225,7 @@ fn rendezvous(rkey: &[u8], callee: SessionId) -> u64 {
 /// The callees that a call may ask, in order. One pass; each callee comes once.
 #[derive(Debug)]
 pub(crate) struct Candidates {
-    callees: Arc<Members<Callee>>,
+    callees: Guard<Arc<Members<Callee>>>,
     order: Order,
     asked: usize,
 }

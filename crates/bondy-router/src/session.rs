@@ -3,6 +3,7 @@
 //! The lock is held for one critical section of the message plane at a time, mostly one append. A session is not its
 //! connection: the core knows it by its [`Link`].
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
@@ -423,8 +424,8 @@ impl SessionState {
     }
 
     /// Appends one message, whatever the limits; notes on the turn that the session wants to be flushed.
-    pub(crate) fn append(&mut self, session: &Arc<Session>, head: &[u8], tail: Tail<'_>, turn: &mut Turn) {
-        self.count_sent(head, tail, turn);
+    pub(crate) fn append(&mut self, session: &Arc<Session>, head: &Head, tail: Tail<'_>, turn: &mut Turn) {
+        self.count_sent(head.len() + tail.len(), turn);
         self.outbox.append(head, tail, &mut turn.pool);
         let touch = Touch::Message(turn.worker);
         if self.touch != touch {
@@ -437,11 +438,11 @@ impl SessionState {
     pub(crate) fn append_event(
         &mut self,
         session: &Arc<Session>,
-        head: &[u8],
+        head: &Head,
         tail: Tail<'_>,
         turn: &mut Turn,
     ) {
-        self.count_sent(head, tail, turn);
+        self.count_sent(head.len() + tail.len(), turn);
         self.outbox.append(head, tail, &mut turn.pool);
         self.touch_by_event(session, turn);
     }
@@ -453,7 +454,7 @@ impl SessionState {
         deflated: Tail<'_>,
         turn: &mut Turn,
     ) {
-        self.count_sent(&[], deflated, turn);
+        self.count_sent(deflated.len(), turn);
         self.outbox.append_deflated(deflated, &mut turn.pool);
         self.touch_by_event(session, turn);
     }
@@ -465,8 +466,9 @@ impl SessionState {
         }
     }
 
-    fn count_sent(&mut self, head: &[u8], tail: Tail<'_>, turn: &mut Turn) {
-        let bytes = (head.len() + tail.len()) as u64;
+    #[inline]
+    fn count_sent(&mut self, bytes: usize, turn: &mut Turn) {
+        let bytes = bytes as u64;
         self.sent_messages += 1;
         self.sent_bytes += bytes;
         turn.stats.messages_sent += 1;
@@ -483,7 +485,7 @@ impl SessionState {
     ) {
         let mut tail = turn.pool.take();
         encode_tail(&mut Encoder::tail(session.serializer, &mut tail));
-        self.append(session, head.as_bytes(), Tail::Copied(&tail), turn);
+        self.append(session, head, Tail::Copied(&tail), turn);
         turn.pool.give(tail);
     }
 
@@ -499,12 +501,12 @@ impl SessionState {
     ) {
         let mut tail = turn.pool.take();
         let mut head = refusal.encode(session.serializer, request_type, request, &mut tail);
-        if self.outbox.is_too_large(head.as_bytes().len() + tail.len()) {
+        if self.outbox.is_too_large(head.len() + tail.len()) {
             tail.clear();
             let refusal = Refusal { message: String::new(), ..refusal.clone() };
             head = refusal.encode(session.serializer, request_type, request, &mut tail);
         }
-        self.append(session, head.as_bytes(), Tail::Copied(&tail), turn);
+        self.append(session, &head, Tail::Copied(&tail), turn);
         turn.pool.give(tail);
     }
 
@@ -534,8 +536,7 @@ impl SessionState {
     /// The first half of rule 1: removes the call if it is still the same one. The caller of this function appends
     /// the final answer in the same section.
     pub(crate) fn remove_call(&mut self, request: RequestId, serial: u64) -> Option<CallEntry> {
-        self.call(request, serial)?;
-        self.calling.as_mut()?.remove(request)
+        self.calling.as_mut()?.remove(request, serial)
     }
 
     pub(crate) fn calling(&mut self) -> &mut Calling {
@@ -574,13 +575,17 @@ impl Calling {
         fits
     }
 
-    /// Removes a call. If its input is still open the request id is remembered, so that the chunks under way are
+    /// Removes a call if it is still the same one. If its input is still open the request id is remembered, so that the chunks under way are
     /// not taken for new calls.
-    pub(crate) fn remove(&mut self, request: RequestId) -> Option<CallEntry> {
-        if mutated("answer_without_removing") {
-            return self.calls.get(&request.0).cloned();
+    pub(crate) fn remove(&mut self, request: RequestId, serial: u64) -> Option<CallEntry> {
+        let Entry::Occupied(found) = self.calls.entry(request.0) else { return None };
+        if !found.get().is_the(serial) {
+            return None;
         }
-        let entry = self.calls.remove(&request.0)?;
+        if mutated("answer_without_removing") {
+            return Some(found.get().clone());
+        }
+        let entry = found.remove();
         self.kept_bytes -= entry.kept_bytes;
         if entry.is_input_open && !mutated("chunk_of_ended_call") {
             self.remember_ended_input(request);

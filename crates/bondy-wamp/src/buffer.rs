@@ -20,11 +20,13 @@ pub struct BufferPool {
 
 impl BufferPool {
     /// An empty buffer, with some capacity.
+    #[inline]
     pub fn take(&mut self) -> Buffer {
         self.free.pop().unwrap_or_else(|| Buffer::with_capacity(BUFFER_BYTES_INITIAL))
     }
 
     /// Gives a buffer back.
+    #[inline]
     pub fn give(&mut self, mut buffer: Buffer) {
         let is_worth_keeping = (1..=POOL_BUFFER_BYTES_MAX).contains(&buffer.capacity());
         if is_worth_keeping && self.free.len() < POOL_BUFFERS_MAX {

@@ -7,6 +7,8 @@
 //! Specification: Advanced Profile, "RawSocket Transport"; Basic Profile, "WebSocket Transport"; Advanced Profile,
 //! "Batched WebSocket Transport"; RFC 6455, section 5.2. Reading frames is the transport's.
 
+use crate::buffer::Buffer;
+
 /// The largest message that a rawsocket frame can carry: exactly 2^24 bytes, by the `X` bit.
 pub const RAWSOCKET_BYTES_MAX: usize = 1 << 24;
 
@@ -42,6 +44,15 @@ impl FrameHeader {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// Appends these bytes, as [`Head`](crate::message::Head) does.
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut Buffer) {
+        let end = out.len() + usize::from(self.len);
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+
+    #[inline]
     fn push(&mut self, bytes: &[u8]) {
         let start = usize::from(self.len);
         self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
@@ -53,6 +64,7 @@ impl Framing {
     /// The header of a frame around a message of `message_bytes`; `deflated` says that the message was compressed.
     ///
     /// A rawsocket message must not be larger than [`RAWSOCKET_BYTES_MAX`]; the outbox refuses it before.
+    #[inline]
     pub fn header(self, message_bytes: usize, deflated: bool) -> FrameHeader {
         let mut header = FrameHeader { bytes: [0; HEADER_BYTES_MAX], len: 0 };
         match self {
@@ -69,6 +81,7 @@ impl Framing {
     }
 
     /// The bytes that stand behind the message.
+    #[inline]
     pub const fn trailer(self) -> &'static [u8] {
         match self {
             Framing::WebSocketTextBatched => &[0x1e],

@@ -111,12 +111,21 @@ pub enum Message<'a> {
 }
 
 /// Entries of an Options or Details dictionary that are passed on untouched: keys, and values as encoded bytes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Attributes<'a> {
     /// The serializer of the values.
     pub serializer: Serializer,
     /// Keys and encoded values, in the order in which they came. Empty (and without memory) in the common case.
     pub entries: Vec<(Cow<'a, str>, &'a [u8])>,
+}
+
+impl Clone for Attributes<'_> {
+    #[inline]
+    fn clone(&self) -> Self {
+        // The common case, which a list does not know of.
+        let entries = if self.entries.is_empty() { Vec::new() } else { self.entries.clone() };
+        Self { serializer: self.serializer, entries }
+    }
 }
 
 impl Attributes<'_> {
@@ -126,6 +135,7 @@ impl Attributes<'_> {
     }
 
     /// Does the payload pass through the router as one opaque binary (`ppt_scheme` is there)?
+    #[inline]
     pub fn has_passthru(&self) -> bool {
         self.entries.iter().any(|(key, _)| key == "ppt_scheme")
     }

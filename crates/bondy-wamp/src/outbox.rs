@@ -17,6 +17,7 @@ use std::task::Waker;
 
 use crate::buffer::{Buffer, BufferPool};
 use crate::framing::Framing;
+use crate::message::Head;
 use crate::mutation::mutated;
 
 /// From this size on the tail of a frame is shared by reference instead of being copied.
@@ -69,6 +70,7 @@ impl Budget {
     }
 
     /// Is the budget used up? Then events for congested outboxes are dropped.
+    #[inline]
     pub fn is_exhausted(&self) -> bool {
         self.used.load(Ordering::Relaxed) >= self.max
     }
@@ -105,6 +107,7 @@ pub enum Tail<'a> {
 
 impl Tail<'_> {
     /// Bytes of the tail.
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             Tail::Copied(bytes) => bytes.len(),
@@ -129,12 +132,17 @@ pub enum AfterWrite {
     WakeOwner,
 }
 
+/// Those who wait for an outbox to drain.
+#[derive(Debug, Default)]
+struct Waiters(Vec<Waker>);
+
 /// The bounded queue of bytes for one peer, and who writes them.
 #[derive(Debug)]
 pub struct Outbox {
     queue: Batch,
     budget: Arc<Budget>,
-    drain_waiters: Vec<Waker>,
+    /// Mostly there are none.
+    drain_waiters: Option<Box<Waiters>>,
     /// Bytes appended and not yet written, also those that a writer has taken.
     pending: usize,
     /// Bytes written since the beginning.
@@ -156,7 +164,7 @@ impl Outbox {
         Self {
             queue: Batch::default(),
             budget,
-            drain_waiters: Vec::new(),
+            drain_waiters: None,
             pending: 0,
             written: 0,
             largest: 0,
@@ -190,87 +198,99 @@ impl Outbox {
     }
 
     /// Is a message of this size more than the peer can take at all?
+    #[inline]
     pub fn is_too_large(&self, message_bytes: usize) -> bool {
         message_bytes > self.limits.message_bytes_max as usize
     }
 
     /// Is there room for another frame (a call, a result)?
+    #[inline]
     pub fn has_room(&self) -> bool {
         self.pending.saturating_sub(self.largest as usize) <= self.limits.hard_bytes as usize
     }
 
     /// Is there room for the answer to another request? A peer that sends requests and does not read the answers is over
     /// this limit, twice the hard one, before its outbox costs much; answers that are due are admitted below it.
+    #[inline]
     pub fn has_room_for_answers(&self) -> bool {
         self.pending.saturating_sub(self.largest as usize) <= 2 * self.limits.hard_bytes as usize
     }
 
     /// Is there room for another event? As [`has_room`](Self::has_room), and while the node's budget is used up
     /// only below the soft limit.
+    #[inline]
     pub fn has_room_for_event(&self) -> bool {
         self.has_room() && (self.pending <= self.limits.soft_bytes as usize || !self.budget.is_exhausted())
     }
 
     /// Should a sender of calls or results wait for this outbox?
+    #[inline]
     pub fn is_congested(&self) -> bool {
         self.pending > self.limits.soft_bytes as usize && !self.is_stuck
     }
 
     /// Wakes `waker` once the outbox is below its soft limit.
     pub fn wake_when_drained(&mut self, waker: Waker) {
-        self.drain_waiters.push(waker);
+        self.drain_waiters.get_or_insert_default().0.push(waker);
     }
 
     /// The outbox did not drain while somebody waited: nobody waits for it again until it has.
     pub fn mark_stuck(&mut self) {
         self.is_stuck = self.pending > self.limits.soft_bytes as usize;
-        self.drain_waiters.clear();
+        self.drain_waiters = None;
     }
 
     /// Takes those who wait for the outbox to drain, if it has. Call after every write, wake them unlocked.
+    #[inline]
     pub fn drained_waiters(&mut self) -> Vec<Waker> {
         if self.pending > self.limits.soft_bytes as usize {
             return Vec::new();
         }
         self.is_stuck = false;
-        std::mem::take(&mut self.drain_waiters)
+        self.drain_waiters.take().map_or_else(Vec::new, |waiters| waiters.0)
     }
 
     /// Appends one frame: header, head, tail, trailer. Admission was asked before.
-    pub fn append(&mut self, head: &[u8], tail: Tail<'_>, pool: &mut BufferPool) {
-        let message_bytes = head.len() + tail.len();
-        let header = self.framing.header(message_bytes, false);
-        self.append_frame(header.as_bytes(), head, tail, self.framing.trailer(), pool);
+    #[inline]
+    pub fn append(&mut self, head: &Head, tail: Tail<'_>, pool: &mut BufferPool) {
+        let header = self.framing.header(head.len() + tail.len(), false);
+        let flat = self.queue.flat_with_room(pool);
+        let before = flat.len();
+        header.append_to(flat);
+        head.append_to(flat);
+        self.append_rest(before, tail, self.framing.trailer());
     }
 
     /// Appends one frame whose message was compressed before: `deflated` is all of it.
     pub fn append_deflated(&mut self, deflated: Tail<'_>, pool: &mut BufferPool) {
         let header = self.framing.header(deflated.len(), true);
-        self.append_frame(header.as_bytes(), &[], deflated, &[], pool);
+        let flat = self.queue.flat_with_room(pool);
+        let before = flat.len();
+        header.append_to(flat);
+        self.append_rest(before, deflated, &[]);
     }
 
     /// Appends bytes that are no message: a control frame of the transport.
     pub fn append_control(&mut self, frame: &[u8], pool: &mut BufferPool) {
-        self.append_frame(frame, &[], Tail::Copied(&[]), &[], pool);
+        let before = self.queue.flat_with_room(pool).len();
+        self.append_rest(before, Tail::Copied(frame), &[]);
     }
 
-    fn append_frame(
-        &mut self,
-        header: &[u8],
-        head: &[u8],
-        tail: Tail<'_>,
-        trailer: &[u8],
-        pool: &mut BufferPool,
-    ) {
-        let frame_bytes = header.len() + head.len() + tail.len() + trailer.len();
-        let flat = self.queue.flat_with_room(pool);
-        flat.extend_from_slice(header);
-        flat.extend_from_slice(head);
+    /// Ends a frame of which the flat buffer has everything up to the tail, beginning behind `before` bytes.
+    #[inline]
+    fn append_rest(&mut self, before: usize, tail: Tail<'_>, trailer: &[u8]) {
+        let mut frame_bytes = 0;
         match tail {
-            Tail::Copied(bytes) => flat.extend_from_slice(bytes),
-            Tail::Shared(bytes) => self.queue.push_shared(bytes),
+            Tail::Copied(bytes) => self.queue.flat.extend_from_slice(bytes),
+            Tail::Shared(bytes) => {
+                self.queue.push_shared(bytes);
+                frame_bytes = bytes.len();
+            }
         }
-        self.queue.flat.extend_from_slice(trailer);
+        if !trailer.is_empty() {
+            self.queue.flat.extend_from_slice(trailer);
+        }
+        frame_bytes += self.queue.flat.len() - before;
         self.pending += frame_bytes;
         if frame_bytes > self.largest as usize {
             self.largest = frame_bytes as u32;
@@ -280,6 +300,7 @@ impl Outbox {
     }
 
     /// Takes all bytes if nobody is writing; the writer is busy from then on.
+    #[inline]
     pub fn take(&mut self) -> Option<Batch> {
         let may_take = self.writer == Writer::Idle || mutated("write_while_busy");
         (may_take && !self.queue.is_empty()).then(|| self.take_all())
@@ -297,6 +318,7 @@ impl Outbox {
         }
     }
 
+    #[inline]
     fn take_all(&mut self) -> Batch {
         self.writer = Writer::Busy;
         std::mem::take(&mut self.queue)
@@ -305,6 +327,7 @@ impl Outbox {
     /// Puts back, in front, what the socket did not take, and decides what is next.
     ///
     /// `may_go_on` is false when the socket would block or the writer has written often enough in a row.
+    #[inline]
     pub fn put_back(
         &mut self,
         batch: Batch,
@@ -345,6 +368,7 @@ impl Outbox {
         self.charge();
     }
 
+    #[inline]
     fn count_written(&mut self, written: usize) {
         self.pending = self.pending.saturating_sub(written);
         self.written += written as u64;
@@ -361,6 +385,7 @@ impl Outbox {
         self.largest_end = self.written + largest.map_or(0, |(_, end)| end as u64);
     }
 
+    #[inline]
     fn charge(&mut self) {
         let due = self.pending / CHARGE_STEP_BYTES * CHARGE_STEP_BYTES;
         if due != self.charged {
@@ -382,8 +407,13 @@ pub struct Batch {
     flat: Buffer,
     /// How much of `flat` was written.
     flat_read: usize,
-    shared: VecDeque<SharedPart>,
+    /// Mostly there are none.
+    shared: Option<Box<SharedParts>>,
 }
+
+/// Large parts, in order.
+#[derive(Debug, Default)]
+struct SharedParts(VecDeque<SharedPart>);
 
 /// A large part that comes after `at` bytes of the flat buffer.
 #[derive(Debug)]
@@ -395,13 +425,24 @@ struct SharedPart {
 
 impl Batch {
     /// Is nothing left to write?
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.flat_read == self.flat.len() && self.shared.is_empty()
+        self.flat_read == self.flat.len() && self.has_no_shared()
+    }
+
+    #[inline]
+    fn has_no_shared(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.0.is_empty())
+    }
+
+    fn shared(&self) -> impl Iterator<Item = &SharedPart> {
+        self.shared.iter().flat_map(|shared| shared.0.iter())
     }
 
     /// Everything that is left, where it lies in one piece: the common case.
+    #[inline]
     pub fn as_one_slice(&self) -> Option<&[u8]> {
-        self.shared.is_empty().then(|| &self.flat[self.flat_read..])
+        self.has_no_shared().then(|| &self.flat[self.flat_read..])
     }
 
     /// Fills `slices` with what is to be written next, in order; returns how many it filled.
@@ -414,20 +455,23 @@ impl Batch {
             }
         };
         let mut position = self.flat_read;
-        for part in self.shared.iter().take(SLICES_MAX / 2) {
+        for part in self.shared().take(SLICES_MAX / 2) {
             push(&self.flat[position..part.at]);
             push(&part.bytes[part.read..]);
             position = part.at;
         }
-        if self.shared.len() <= SLICES_MAX / 2 {
+        if self.shared.as_ref().map_or(0, |shared| shared.0.len()) <= SLICES_MAX / 2 {
             push(&self.flat[position..]);
         }
         count
     }
 
     /// Forgets the first `written` bytes.
+    #[inline]
     pub fn advance(&mut self, mut written: usize) {
-        while let Some(part) = self.shared.front_mut() {
+        while let Some(shared) = &mut self.shared
+            && let Some(part) = shared.0.front_mut()
+        {
             let before = part.at - self.flat_read;
             if written < before {
                 self.flat_read += written;
@@ -441,7 +485,7 @@ impl Batch {
                 return;
             }
             written -= left;
-            self.shared.pop_front();
+            shared.0.pop_front();
         }
         self.flat_read += written;
     }
@@ -449,7 +493,7 @@ impl Batch {
     /// The size of the largest shared part, and how many bytes are to be written up to its end.
     fn largest_shared(&self) -> Option<(usize, usize)> {
         let mut shared_before = 0;
-        let ends = self.shared.iter().map(|part| {
+        let ends = self.shared().map(|part| {
             shared_before += part.bytes.len() - part.read;
             (part.bytes.len(), part.at - self.flat_read + shared_before)
         });
@@ -457,10 +501,12 @@ impl Batch {
     }
 
     /// Gives the memory back; the bytes were all written, or nobody wants them.
+    #[inline]
     pub fn recycle(self, pool: &mut BufferPool) {
         pool.give(self.flat);
     }
 
+    #[inline]
     fn flat_with_room(&mut self, pool: &mut BufferPool) -> &mut Buffer {
         if self.flat.capacity() == 0 {
             self.flat = pool.take();
@@ -469,10 +515,12 @@ impl Batch {
     }
 
     fn push_shared(&mut self, bytes: &Arc<Buffer>) {
-        self.shared.push_back(SharedPart { at: self.flat.len(), read: 0, bytes: Arc::clone(bytes) });
+        let part = SharedPart { at: self.flat.len(), read: 0, bytes: Arc::clone(bytes) };
+        self.shared.get_or_insert_default().0.push_back(part);
     }
 
     /// Puts `front`, of which some was written, before what was appended since.
+    #[inline]
     fn put_in_front(&mut self, mut front: Batch, pool: &mut BufferPool) {
         if front.is_empty() {
             front.recycle(pool);
@@ -482,9 +530,10 @@ impl Batch {
         if !self.is_empty() {
             let offset = front.flat.len();
             front.flat.extend_from_slice(&self.flat);
-            front
-                .shared
-                .extend(self.shared.drain(..).map(|part| SharedPart { at: part.at + offset, ..part }));
+            if let Some(shared) = &mut self.shared {
+                let moved = shared.0.drain(..).map(|part| SharedPart { at: part.at + offset, ..part });
+                front.shared.get_or_insert_default().0.extend(moved);
+            }
         }
         std::mem::replace(self, front).recycle(pool);
     }
@@ -494,7 +543,7 @@ impl Batch {
         if read >= COMPACT_BYTES_MIN && read * 2 >= self.flat.len() {
             self.flat.drain(..read);
             self.flat_read = 0;
-            self.shared.iter_mut().for_each(|part| part.at -= read);
+            self.shared.iter_mut().flat_map(|shared| shared.0.iter_mut()).for_each(|part| part.at -= read);
         }
     }
 }

@@ -25,6 +25,7 @@ impl<'a> Payload<'a> {
     }
 
     /// How many elements of the message list this payload takes: 0, 1 or 2.
+    #[inline]
     pub const fn elements(&self) -> usize {
         match (self.args.is_empty(), self.kwargs.is_empty()) {
             (true, true) => 0,
@@ -46,6 +47,7 @@ impl<'a> Payload<'a> {
     /// Appends the payload as the last elements of a message, re-encoding where the serializers differ.
     ///
     /// A message with `kwargs` and no `args` gets an empty list for `args`.
+    #[inline]
     pub fn encode(&self, encoder: &mut Encoder<'_>) -> Result<(), TranscodeError> {
         if self.args.is_empty() && !self.kwargs.is_empty() {
             encoder.begin_list(0);

@@ -142,8 +142,7 @@ impl Realm {
             turn.recycle(tail);
             return;
         }
-        let is_admitted =
-            state.outbox.has_room() && !state.outbox.is_too_large(head.as_bytes().len() + tail.len());
+        let is_admitted = state.outbox.has_room() && !state.outbox.is_too_large(head.len() + tail.len());
         if !is_admitted {
             turn.stats.calls_failed += 1;
             let refusal = Refusal::new(
@@ -156,7 +155,7 @@ impl Realm {
                 MessageType::Error => turn.stats.calls_failed += 1,
                 _ => turn.stats.calls_succeeded += 1,
             }
-            state.append(caller, head.as_bytes(), tail.as_tail(), turn);
+            state.append(caller, &head, tail.as_tail(), turn);
         }
         let is_congested = state.outbox.is_congested();
         drop(state);
@@ -285,10 +284,10 @@ fn append_progress(entry: &Invoked, elements: usize, tail: &EncodedTail, turn: &
     let caller = &entry.caller;
     let head = message::head(caller.serializer(), elements, MessageType::Result, entry.request.0);
     let mut state = caller.lock();
-    let has_room = state.outbox.has_room() && !state.outbox.is_too_large(head.as_bytes().len() + tail.len());
+    let has_room = state.outbox.has_room() && !state.outbox.is_too_large(head.len() + tail.len());
     if state.call(entry.request, entry.serial).is_none() && mutated("progress_not_looked_up") {
         if !state.is_closed {
-            state.append(caller, head.as_bytes(), tail.as_tail(), turn);
+            state.append(caller, &head, tail.as_tail(), turn);
         }
         return None;
     }
@@ -303,7 +302,7 @@ fn append_progress(entry: &Invoked, elements: usize, tail: &EncodedTail, turn: &
     if call.timeout_ns > 0 {
         call.deadline_ns = turn.now.monotonic_ns.saturating_add(call.timeout_ns);
     }
-    state.append(caller, head.as_bytes(), tail.as_tail(), turn);
+    state.append(caller, &head, tail.as_tail(), turn);
     if state.outbox.is_congested() {
         turn.congested.push(Arc::clone(caller));
     }

@@ -104,6 +104,7 @@ fn cancel_1_caller(caller: &Arc<Session>, cancel: Cancel, turn: &mut Turn) -> Ca
         Phase::Invoked(callee, id) => Some((Arc::clone(callee), *id)),
         Phase::Placing => None,
     };
+    let serial = entry.serial;
     let can_be_interrupted =
         invoked.as_ref().is_some_and(|(callee, _)| callee.features().has(Feature::CalleeCanceling));
     if cancel.mode == CancelMode::Kill && (can_be_interrupted || mutated("kill_to_any_callee")) {
@@ -112,7 +113,7 @@ fn cancel_1_caller(caller: &Arc<Session>, cancel: Cancel, turn: &mut Turn) -> Ca
         }
         return invoked.map_or(Canceled::Settled, |(callee, id)| Canceled::Kill(callee, id));
     }
-    state.calling().remove(request);
+    state.calling().remove(request, serial);
     turn.stats.calls_canceled += 1;
     let refusal = Refusal::new(ErrorUri::Canceled, "the caller has canceled the call");
     state.append_error(caller, MessageType::Call, request, &refusal, turn);

@@ -9,6 +9,7 @@ use crate::serializer::Encoder;
 
 impl Call<'_> {
     /// How many elements the whole message has.
+    #[inline]
     pub fn elements(&self) -> usize {
         4 + self.payload.elements()
     }
@@ -17,6 +18,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
+    #[inline]
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         self.options.encode(encoder)?;
         encoder.string(&self.procedure);
@@ -68,6 +70,7 @@ fn encode_mode(mode: CancelMode, encoder: &mut Encoder<'_>) {
 
 impl Result<'_> {
     /// How many elements the whole message has.
+    #[inline]
     pub fn elements(&self) -> usize {
         3 + self.payload.elements()
     }
@@ -76,6 +79,7 @@ impl Result<'_> {
     ///
     /// # Errors
     /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
+    #[inline]
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encode_progress(self.progress, &self.details, encoder)?;
         self.payload.encode(encoder)?;
@@ -86,6 +90,7 @@ impl Result<'_> {
 
 impl Yield<'_> {
     /// How many elements the whole message has.
+    #[inline]
     pub fn elements(&self) -> usize {
         3 + self.payload.elements()
     }
@@ -94,6 +99,7 @@ impl Yield<'_> {
     ///
     /// # Errors
     /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
+    #[inline]
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encode_progress(self.progress, &self.options, encoder)?;
         self.payload.encode(encoder)?;
@@ -163,6 +169,7 @@ impl Unregistered {
 
 impl Invocation<'_> {
     /// How many elements the whole message has.
+    #[inline]
     pub fn elements(&self) -> usize {
         4 + self.payload.elements()
     }
@@ -171,6 +178,7 @@ impl Invocation<'_> {
     ///
     /// # Errors
     /// As [`Message::encode`](crate::message::Message::encode), but what was appended until then stays.
+    #[inline]
     pub fn encode_tail(&self, encoder: &mut Encoder<'_>) -> Encoded {
         encoder.unsigned(self.registration.0);
         self.details.encode(encoder)?;
@@ -185,7 +193,12 @@ impl InvocationDetails<'_> {
         let flags = [self.receive_progress, self.progress];
         let optional = [self.timeout_ms != 0, self.procedure.is_some(), self.trustlevel.is_some()];
         let caller = self.caller.as_ref().map_or(0, Identity::entries);
-        encoder.begin_dict(count(flags) + count(optional) + caller + self.attributes.entries.len());
+        let entries = count(flags) + count(optional) + caller + self.attributes.entries.len();
+        encoder.begin_dict(entries);
+        if entries == 0 {
+            encoder.end_dict();
+            return Ok(());
+        }
         flag_entry(encoder, "receive_progress", self.receive_progress);
         flag_entry(encoder, "progress", self.progress);
         number_entry(encoder, "timeout", non_zero(self.timeout_ms));
