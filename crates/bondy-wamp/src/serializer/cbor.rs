@@ -156,6 +156,11 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
         let is_key = open & (ITEM | IN_DICT) == IN_DICT;
         let after = if open & UNTIL_BREAK == 0 { open.wrapping_sub(ITEM) } else { open ^ (3 * ITEM) };
         match CLASSES[usize::from(first)] {
+            // A guess that the processor can make, where a length out of the table would have to be waited for.
+            0 if !is_key => {
+                at += 1;
+                open = after;
+            }
             fixed @ 0..=FIXED_MAX => {
                 if is_key && text_keys && depth == 1 {
                     return Err(no_text_key(at));

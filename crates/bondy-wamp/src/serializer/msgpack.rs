@@ -137,30 +137,31 @@ const fn classes() -> [u8; 256] {
     classes
 }
 
-/// An open container: how many entries are still to come, and whether they are pairs.
-#[derive(Clone, Copy)]
-struct Open {
-    entries: u32,
-    is_dict: bool,
-}
+/// An open container: twice the entries that are still to come, plus one if they are pairs.
+type Open = u32;
+
+const IN_DICT: Open = 1;
+const ENTRY: Open = 2;
 
 /// Skips one item, whose containers nest at most `levels` deep, and returns where it ends.
 ///
 /// `text_keys`: if the item is a dictionary, its own keys must be text.
 pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) -> Result<usize, ParseError> {
     let mut at = from;
-    let mut outer = [Open { entries: 0, is_dict: false }; LEVELS_MAX];
+    let mut outer: [Open; LEVELS_MAX] = [0; LEVELS_MAX];
     let mut depth = 0;
-    let mut open = Open { entries: 1, is_dict: false };
+    let mut open = ENTRY;
     loop {
-        if open.is_dict {
+        if open & IN_DICT != 0 {
             at = skip_key(bytes, at, text_keys && depth == 1)?;
         }
         // Behind the end, if the length of a scalar has led there.
         let Some(&first) = bytes.get(at) else { return Err(ParseErrorKind::Truncated.at(bytes.len())) };
-        open.entries -= 1;
+        open -= ENTRY;
         match CLASSES[usize::from(first)] {
-            fixed @ 0..=FIXED_MAX => at += 1 + usize::from(fixed),
+            // A guess that the processor can make, where a length out of the table would have to be waited for.
+            0 => at += 1,
+            fixed @ 1..=FIXED_MAX => at += 1 + usize::from(fixed),
             SHORT_TEXT => at = text::check(bytes, at + 1, usize::from(first & 31))?,
             TEXT => at = skip_text(bytes, first, at)?,
             _ => {
@@ -176,7 +177,7 @@ pub(super) fn skip(bytes: &[u8], from: usize, levels: usize, text_keys: bool) ->
                 at = end;
             }
         }
-        while open.entries == 0 {
+        while open < ENTRY {
             if depth == 0 {
                 return if at <= bytes.len() {
                     Ok(at)
@@ -226,11 +227,11 @@ fn skip_other(bytes: &[u8], first: u8, at: usize) -> Result<(Option<Open>, usize
     match head {
         Head::List(len) => {
             check_items(bytes, at, len)?;
-            Ok((Some(Open { entries: len as u32, is_dict: false }), at))
+            Ok((Some(len as u32 * ENTRY), at))
         }
         Head::Dict(len) => {
             check_items(bytes, at, len.saturating_mul(2))?;
-            Ok((Some(Open { entries: len as u32, is_dict: true }), at))
+            Ok((Some(len as u32 * ENTRY + IN_DICT), at))
         }
         Head::Data(len) | Head::Text(len) => Ok((None, data(bytes, at, len)?.1)),
         Head::Done => Ok((None, at)),
