@@ -29,5 +29,6 @@ mod meta;
 mod registration;
 mod retained;
 mod roster;
+mod slot;
 mod subscription;
 mod testament;

@@ -11,7 +11,8 @@ use bondy_wamp::value::Value;
 
 use crate::registry::{Entry, Members};
 use crate::roster::{Member, Roster};
-use crate::session::{Session, Slot};
+use crate::session::Session;
+use crate::slot::Slot;
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::turn::Turn;
 

@@ -3,7 +3,7 @@
 use arc_swap::{ArcSwap, Guard};
 
 use crate::registry::Members;
-use crate::session::Slot;
+use crate::slot::Slot;
 use crate::sync::{Arc, step};
 
 /// One session's place in a subscription or registration.

@@ -21,7 +21,8 @@ use bondy_wamp::value::Value;
 use crate::flush::Link;
 use crate::registration::Registration;
 use crate::retained::StoredAttributes;
-use crate::sync::{Arc, AtomicBool, AtomicU32, AtomicU64, Guard, Lock, Ordering, Weak};
+use crate::slot::Slot;
+use crate::sync::{Arc, AtomicU64, Guard, Lock, Ordering, Weak};
 use crate::turn::{Now, Turn};
 
 /// How many request ids of calls that ended before their last chunk are remembered, per session.
@@ -237,54 +238,6 @@ impl InvocationEntry {
             registration: self.registration,
             wants_progress: self.wants_progress,
         })
-    }
-}
-
-/// One REGISTER or SUBSCRIBE of a session. Everything in it changes under the session's lock only.
-#[derive(Debug, Default)]
-pub struct Slot {
-    is_active: AtomicBool,
-    running: AtomicU32,
-    dropped: AtomicU64,
-}
-
-impl Slot {
-    pub(crate) fn is_active(&self) -> bool {
-        self.is_active.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_active(&self, is_active: bool) {
-        self.is_active.store(is_active, Ordering::Relaxed);
-    }
-
-    /// How many invocations run. Exact under the session's lock, a hint without it.
-    pub(crate) fn running(&self) -> u32 {
-        self.running.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn start(&self) {
-        self.running.store(self.running() + 1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn finish(&self) {
-        self.running.store(self.running().saturating_sub(1), Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_dropped(&self) {
-        self.add_dropped(1);
-    }
-
-    pub(crate) fn add_dropped(&self, dropped: u64) {
-        self.dropped.store(self.dropped.load(Ordering::Relaxed) + dropped, Ordering::Relaxed);
-    }
-
-    /// Events dropped since the last delivered one; begins again at zero.
-    pub(crate) fn take_dropped(&self) -> u64 {
-        let dropped = self.dropped.load(Ordering::Relaxed);
-        if dropped > 0 {
-            self.dropped.store(0, Ordering::Relaxed);
-        }
-        dropped
     }
 }
 

@@ -5,7 +5,8 @@ use bondy_wamp::uri::MatchPolicy;
 
 use crate::registry::{Entry, Members};
 use crate::roster::{Member, Roster};
-use crate::session::{Session, Slot};
+use crate::session::Session;
+use crate::slot::Slot;
 use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// One subscription of a realm.

@@ -9,7 +9,8 @@ use bondy_wamp::uri;
 use crate::realm::{Flow, Realm};
 use crate::registration::{Callee, InvocationPolicy, Registration};
 use crate::registry::Entry;
-use crate::session::{Refusal, Session, SessionState, Slot};
+use crate::session::{Refusal, Session, SessionState};
+use crate::slot::Slot;
 use crate::sync::Arc;
 use crate::turn::Turn;
 

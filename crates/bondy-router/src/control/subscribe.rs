@@ -9,7 +9,8 @@ use bondy_wamp::uri;
 
 use crate::broker::{Delivery, count_dropped};
 use crate::realm::{Flow, Realm};
-use crate::session::{Refusal, Session, SessionState, Slot};
+use crate::session::{Refusal, Session, SessionState};
+use crate::slot::Slot;
 use crate::subscription::{Subscriber, Subscription};
 use crate::sync::Arc;
 use crate::turn::Turn;
