@@ -30,6 +30,7 @@ use bondy_wamp::serializer::ParseErrorKind;
 use crate::config::Ping;
 use crate::framer::{Framed, Framer};
 use crate::link::{Protocol, SocketLink};
+use crate::listener::ListenerContext;
 use crate::pause::Pause;
 use crate::worker::{READ_BYTES, with_worker};
 
@@ -59,7 +60,7 @@ pub(crate) struct Connection {
     pub(crate) link: Arc<SocketLink>,
     pub(crate) framer: Framer,
     pub(crate) tls: Option<Box<TlsStream>>,
-    pub(crate) ping: Option<Ping>,
+    pub(crate) listener: Arc<ListenerContext>,
     /// Bytes that were read and not handled yet.
     pub(crate) unread: Buffer,
     /// How many bytes `unread` must have before it is worth looking at.
@@ -137,7 +138,7 @@ impl Connection {
     }
 
     async fn serve(&mut self) -> End {
-        if let Some(ping) = self.ping {
+        if let Some(ping) = self.ping() {
             with_worker(|worker| worker.schedule_ping(ping.interval, &self.link));
         }
         loop {
@@ -233,9 +234,17 @@ impl Connection {
         if flushed == Flushed::Broken { After::Lost } else { After::Wait }
     }
 
+    /// When this connection is pinged, if it is.
+    fn ping(&self) -> Option<Ping> {
+        match self.link.protocol() {
+            Protocol::WebSocket => self.listener.config.websocket_ping,
+            Protocol::RawSocket => self.listener.config.rawsocket_ping,
+        }
+    }
+
     /// The time for a ping, or for its answer, has come. False where the answer has not.
     fn handle_ping_due(&mut self) -> bool {
-        let Some(ping) = self.ping else { return true };
+        let Some(ping) = self.ping() else { return true };
         match self.ping_state {
             PingState::Sent => return false,
             PingState::Answered => {
@@ -406,6 +415,10 @@ impl Connection {
         with_worker(|worker| {
             worker.give_read_buffer(buffer);
             self.begin_pause(std::mem::take(&mut worker.turn.congested));
+            let has_published = !worker.turn.touched_by_events.is_empty();
+            if has_published && consumed < filled && matches!(after, After::Yield) {
+                worker.expect_more(consumed);
+            }
             worker.end();
         });
         match after {
@@ -666,7 +679,7 @@ fn write_encrypted(tls: &mut TlsStream, slices: &[IoSlice<'_>]) -> io::Result<us
 }
 
 /// Kept small: this is what an idle session costs besides its socket and its outbox.
-pub(crate) const CONNECTION_BYTES_MAX: usize = 256;
+pub(crate) const CONNECTION_BYTES_MAX: usize = 144;
 
 const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
 const _: () = assert!(size_of::<decoder::Decoder>() <= 64);

@@ -19,7 +19,6 @@ use tokio::io::AsyncWriteExt;
 use crate::config::Overflow;
 use crate::connection::{Connection, LINGER_MAX, PingState, read_to_end};
 use crate::framer::{Framed, FramingError};
-use crate::link::Protocol;
 use crate::listener::ListenerContext;
 use crate::node::{AGENT, Node};
 use crate::open::{Opened, read_more, write};
@@ -185,17 +184,13 @@ fn enter(opened: Opened, hello: Box<Hello>, listener: &Arc<ListenerContext>) -> 
         listener = listener.name,
         "joined"
     );
-    let ping = match link.protocol() {
-        Protocol::WebSocket => listener.config.websocket_ping,
-        Protocol::RawSocket => listener.config.rawsocket_ping,
-    };
     Ok(Connection {
         session,
         realm,
         link,
         framer,
         tls,
-        ping,
+        listener: Arc::clone(listener),
         unread,
         wanted: 0,
         pause: None,

@@ -25,7 +25,7 @@ pub(crate) struct ListenerContext {
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) socket_options: SocketOptions,
     pub(crate) node: Arc<Node>,
-    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) connections: AtomicUsize,
 }
 
 /// A socket on its way to a worker.
@@ -70,7 +70,7 @@ impl ListenerContext {
         });
         let tls = tls.transpose().map_err(|source| ListenError::Tls { name: name.clone(), source })?;
         let socket_options = SocketOptions::probing_after(config.tcp_keepalive);
-        Ok(Self { name, config, tls, socket_options, node, connections: Arc::default() })
+        Ok(Self { name, config, tls, socket_options, node, connections: AtomicUsize::new(0) })
     }
 
     /// Does it serve the administration and nothing else? Such a listener is open until the node's end, so that
@@ -132,8 +132,7 @@ pub(crate) fn assign<'a>(
         return None;
     }
     let worker = workers.iter().min_by_key(|worker| worker.shared.connections.load(Ordering::Relaxed))?;
-    let closed = listener.node.connection_closed();
-    let count = ConnectionCount::new(Arc::clone(&worker.shared), Arc::clone(&listener.connections), closed);
+    let count = ConnectionCount::new(Arc::clone(&worker.shared), Arc::clone(listener));
     let intake = Intake { accepted, listener: Arc::clone(listener), is_full: connections >= max, count };
     Some((worker, intake))
 }

@@ -4,9 +4,11 @@
 //! its thread and never borrowed across an await. Two tasks of its own run beside its sessions: the flusher, at the
 //! tail of the run queue, and the timer.
 
+mod backlog;
+
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,7 +21,9 @@ use bondy_transport::websocket::deflate::{Deflater, deflate_message};
 use bondy_wamp::buffer::Buffer;
 use tokio::sync::Notify;
 
+use self::backlog::Backlog;
 use crate::link::SocketLink;
+use crate::listener::ListenerContext;
 use crate::node::Node;
 
 /// How many sessions the flusher writes before it lets others run.
@@ -58,8 +62,7 @@ pub(crate) struct Worker {
     pub(crate) node: Arc<Node>,
     shared: Arc<WorkerShared>,
     timers: Timers,
-    urgent: VecDeque<Arc<Session>>,
-    events: VecDeque<Arc<Session>>,
+    backlog: Backlog<Arc<Session>>,
     pings: BinaryHeap<Reverse<PingDue>>,
     read_buffers: Vec<Buffer>,
     wakes: Arc<Wakes>,
@@ -118,8 +121,7 @@ impl Worker {
             node,
             shared,
             timers: Timers::default(),
-            urgent: VecDeque::new(),
-            events: VecDeque::new(),
+            backlog: Backlog::default(),
             pings: BinaryHeap::new(),
             read_buffers: Vec::new(),
             wakes: Arc::clone(&wakes),
@@ -141,13 +143,19 @@ impl Worker {
         self.turn.congested.clear();
     }
 
+    /// The batch that is about to end has handled so many bytes, and its connection has more that was read.
+    pub(crate) fn expect_more(&mut self, bytes: usize) {
+        self.backlog.expect_more(bytes);
+    }
+
     /// Ends a batch: what it touched is flushed by the flusher, what it armed is kept by the timer.
     pub(crate) fn end(&mut self) {
-        let was_idle = self.urgent.is_empty() && self.events.is_empty();
-        self.urgent.extend(self.turn.touched.drain(..));
-        self.events.extend(self.turn.touched_by_events.drain(..));
+        let was_idle = self.backlog.is_empty();
+        let turn = &mut self.turn;
+        let (touched, events) = (turn.touched.drain(..), turn.touched_by_events.drain(..));
+        self.backlog.add(touched, events, turn.now.monotonic_ns);
         if was_idle {
-            match self.urgent.is_empty() && self.events.is_empty() {
+            match self.backlog.is_empty() {
                 true => self.publish_stats(),
                 false => self.wakes.flusher.notify_one(),
             }
@@ -225,11 +233,12 @@ impl Worker {
 
     /// Writes some of the sessions that wait for it, calls and replies before events; true if more wait.
     fn flush_some(&mut self) -> bool {
+        self.backlog.begin_pass(self.turn.now.monotonic_ns);
         for _ in 0..FLUSHES_PER_TURN_MAX {
-            let Some(session) = self.urgent.pop_front().or_else(|| self.events.pop_front()) else { break };
+            let Some(session) = self.backlog.next() else { break };
             session.flush(&mut self.turn.pool);
         }
-        if self.urgent.is_empty() && self.events.is_empty() {
+        if self.backlog.is_empty() {
             self.publish_stats();
             return false;
         }
@@ -324,26 +333,24 @@ impl Clock {
 }
 
 /// Counts one connection of a worker and of its listener, while it lives.
-#[derive(Debug)]
 pub(crate) struct ConnectionCount {
     worker: Arc<WorkerShared>,
-    listener: Arc<AtomicUsize>,
-    closed: Arc<Notify>,
+    listener: Arc<ListenerContext>,
 }
 
 impl ConnectionCount {
     /// Counts from the moment at which the socket is handed out, so that a burst is spread and limits hold.
-    pub(crate) fn new(worker: Arc<WorkerShared>, listener: Arc<AtomicUsize>, closed: Arc<Notify>) -> Self {
+    pub(crate) fn new(worker: Arc<WorkerShared>, listener: Arc<ListenerContext>) -> Self {
         worker.connections.fetch_add(1, Ordering::Relaxed);
-        listener.fetch_add(1, Ordering::Relaxed);
-        Self { worker, listener, closed }
+        listener.connections.fetch_add(1, Ordering::Relaxed);
+        Self { worker, listener }
     }
 }
 
 impl Drop for ConnectionCount {
     fn drop(&mut self) {
         self.worker.connections.fetch_sub(1, Ordering::Relaxed);
-        self.listener.fetch_sub(1, Ordering::Relaxed);
-        self.closed.notify_one();
+        self.listener.connections.fetch_sub(1, Ordering::Relaxed);
+        self.listener.node.connection_closed().notify_one();
     }
 }

@@ -339,8 +339,7 @@ fn admit(
     }
     count_dropped(state, &subscriber.slot, is_too_large, turn);
     subscription.stats.dropped.fetch_add(1, Ordering::Relaxed);
-    if state.drop_reported_ns.is_none_or(|last| turn.now.monotonic_ns >= last + DROP_REPORT_INTERVAL_NS) {
-        state.drop_reported_ns = Some(turn.now.monotonic_ns);
+    if state.reports_drops(turn.now.monotonic_ns, DROP_REPORT_INTERVAL_NS) {
         turn.slow.push(Arc::clone(&subscriber.session));
     }
     false
@@ -353,7 +352,7 @@ pub(crate) fn count_dropped(state: &mut SessionState, slot: &Slot, is_too_large:
         false => turn.stats.events_dropped_outbox += 1,
     }
     slot.count_dropped();
-    state.dropped_events += 1;
+    state.count_dropped_event();
 }
 
 impl Realm {

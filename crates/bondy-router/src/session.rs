@@ -82,7 +82,8 @@ pub struct Session {
     is_strict: bool,
     closes_on_overflow: bool,
     deflate_bytes_max: u32,
-    trust_level: Option<u64>,
+    /// Few listeners assign one.
+    trust_level: Option<Box<u64>>,
     identity: SessionIdentity,
     joined: Now,
     link: Arc<dyn Link>,
@@ -117,8 +118,15 @@ pub struct SessionState {
     pub(crate) serving: Option<Box<Serving>>,
     sent_messages: u64,
     sent_bytes: u64,
-    pub(crate) dropped_events: u64,
-    pub(crate) drop_reported_ns: Option<u64>,
+    /// Nearly always there are none.
+    drops: Option<Box<Drops>>,
+}
+
+/// What a session has lost because it reads too slowly.
+#[derive(Debug, Default)]
+struct Drops {
+    events: u64,
+    reported_ns: Option<u64>,
 }
 
 /// On whose list of sessions to be flushed a session stands.
@@ -256,7 +264,7 @@ impl Session {
             is_strict: config.is_strict,
             closes_on_overflow: config.closes_on_overflow,
             deflate_bytes_max: config.deflate_bytes_max,
-            trust_level: config.trust_level,
+            trust_level: config.trust_level.map(Box::new),
             identity: config.identity,
             joined,
             link: config.link,
@@ -270,8 +278,7 @@ impl Session {
                 serving: None,
                 sent_messages: 0,
                 sent_bytes: 0,
-                dropped_events: 0,
-                drop_reported_ns: None,
+                drops: None,
             }),
             received: Traffic::default(),
         }
@@ -308,7 +315,7 @@ impl Session {
     }
 
     pub(crate) fn trust_level(&self) -> Option<u64> {
-        self.trust_level
+        self.trust_level.as_deref().copied()
     }
 
     pub(crate) fn is_strict(&self) -> bool {
@@ -365,7 +372,22 @@ impl SessionState {
 
     /// Events dropped for this session.
     pub fn dropped_events(&self) -> u64 {
-        self.dropped_events
+        self.drops.as_ref().map_or(0, |drops| drops.events)
+    }
+
+    /// Counts one more event that was dropped.
+    pub(crate) fn count_dropped_event(&mut self) {
+        self.drops.get_or_insert_default().events += 1;
+    }
+
+    /// Is it time to report that events are dropped? Then it counts as reported.
+    pub(crate) fn reports_drops(&mut self, now_ns: u64, interval_ns: u64) -> bool {
+        let drops = self.drops.get_or_insert_default();
+        let is_due = drops.reported_ns.is_none_or(|last| now_ns >= last + interval_ns);
+        if is_due {
+            drops.reported_ns = Some(now_ns);
+        }
+        is_due
     }
 
     /// Pending calls and pending invocations.
@@ -653,3 +675,7 @@ impl Refusal {
 
 /// The framing that goes with a serializer over memory, for tests and tools.
 pub const MEMORY_FRAMING: Framing = Framing::RawSocket;
+
+/// What an idle session costs in the router, with its two counts in one allocation of 320 bytes.
+#[cfg(not(feature = "shuttle"))]
+const _: () = assert!(size_of::<Session>() <= 304);

@@ -145,12 +145,11 @@ pub struct Outbox {
     drain_waiters: Option<Box<Waiters>>,
     /// Bytes appended and not yet written, also those that a writer has taken.
     pending: usize,
-    /// Bytes written since the beginning.
-    written: u64,
+    /// How many of them end with the largest frame: once it is written it counts no more.
+    until_largest: usize,
     largest: u32,
-    /// Where in the stream the largest frame ends: once it is written it counts no more.
-    largest_end: u64,
-    charged: usize,
+    /// In steps.
+    charged: u32,
     limits: OutboxLimits,
     framing: Framing,
     writer: Writer,
@@ -166,9 +165,8 @@ impl Outbox {
             budget,
             drain_waiters: None,
             pending: 0,
-            written: 0,
+            until_largest: 0,
             largest: 0,
-            largest_end: 0,
             charged: 0,
             limits,
             framing,
@@ -294,7 +292,7 @@ impl Outbox {
         self.pending += frame_bytes;
         if frame_bytes > self.largest as usize {
             self.largest = frame_bytes as u32;
-            self.largest_end = self.written + self.pending as u64;
+            self.until_largest = self.pending;
         }
         self.charge();
     }
@@ -371,8 +369,8 @@ impl Outbox {
     #[inline]
     fn count_written(&mut self, written: usize) {
         self.pending = self.pending.saturating_sub(written);
-        self.written += written as u64;
-        if self.largest > 0 && self.written >= self.largest_end {
+        self.until_largest = self.until_largest.saturating_sub(written);
+        if self.largest > 0 && self.until_largest == 0 {
             self.find_largest();
         }
         self.charge();
@@ -382,14 +380,14 @@ impl Outbox {
     fn find_largest(&mut self) {
         let largest = self.queue.largest_shared();
         self.largest = largest.map_or(0, |(bytes, _)| bytes as u32);
-        self.largest_end = self.written + largest.map_or(0, |(_, end)| end as u64);
+        self.until_largest = largest.map_or(0, |(_, end)| end);
     }
 
     #[inline]
     fn charge(&mut self) {
-        let due = self.pending / CHARGE_STEP_BYTES * CHARGE_STEP_BYTES;
+        let due = (self.pending / CHARGE_STEP_BYTES) as u32;
         if due != self.charged {
-            self.budget.charge(due as i64 - self.charged as i64);
+            self.budget.charge((i64::from(due) - i64::from(self.charged)) * CHARGE_STEP_BYTES as i64);
             self.charged = due;
         }
     }
@@ -397,7 +395,7 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.budget.charge(-(self.charged as i64));
+        self.budget.charge(-i64::from(self.charged) * CHARGE_STEP_BYTES as i64);
     }
 }
 

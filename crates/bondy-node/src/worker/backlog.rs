@@ -1,0 +1,149 @@
+//! What waits to be flushed by one worker, and when it is due.
+//!
+//! Sessions with calls and replies are always due, before all others. Sessions that have nothing but events are written
+//! in rounds, each of which is everything that waited when it began. While a publisher has more that was read and not
+//! handled, the next round waits a little: so the subscribers of a burst get many events with one write, where each
+//! write costs as much as some thirty events. How long it waits is bounded, in time and in bytes.
+
+use std::collections::VecDeque;
+
+/// How long a round of events waits for publishers that have more to say: about as long as writing to a thousand
+/// subscribers takes.
+const WAIT_MAX_NS: u64 = 5_000_000;
+
+/// What publishers may add to a round that waits, in bytes that were read: a quarter of an outbox's soft limit, so that
+/// waiting drops no events.
+const WAIT_BYTES_MAX: usize = 64 * 1024;
+
+/// Sessions that wait to be flushed.
+#[derive(Debug)]
+pub(crate) struct Backlog<T> {
+    urgent: VecDeque<T>,
+    events: VecDeque<T>,
+    /// How many of `events` belong to the present round.
+    due: usize,
+    /// When the present round began, or, between two rounds, when the next one began to wait.
+    since_ns: u64,
+    /// What was read since then by publishers that had more.
+    waited_bytes: usize,
+    /// A publisher has had more since the last pass.
+    has_more: bool,
+}
+
+impl<T> Default for Backlog<T> {
+    fn default() -> Self {
+        Self {
+            urgent: VecDeque::new(),
+            events: VecDeque::new(),
+            due: 0,
+            since_ns: 0,
+            waited_bytes: 0,
+            has_more: false,
+        }
+    }
+}
+
+impl<T> Backlog<T> {
+    /// Does nothing wait?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.events.is_empty()
+    }
+
+    /// Adds what a batch has touched: first those with calls and replies, then those with events only.
+    pub(crate) fn add(
+        &mut self,
+        urgent: impl Iterator<Item = T>,
+        events: impl Iterator<Item = T>,
+        now_ns: u64,
+    ) {
+        if self.events.is_empty() {
+            self.since_ns = now_ns;
+            self.waited_bytes = 0;
+        }
+        self.urgent.extend(urgent);
+        self.events.extend(events);
+    }
+
+    /// A batch of so many bytes has ended, and its connection has more that was read.
+    pub(crate) fn expect_more(&mut self, bytes: usize) {
+        self.has_more = true;
+        self.waited_bytes += bytes;
+    }
+
+    /// Begins a pass of the flusher: is a round of events due?
+    pub(crate) fn begin_pass(&mut self, now_ns: u64) {
+        let has_more = std::mem::take(&mut self.has_more);
+        if self.due > 0 || self.events.is_empty() {
+            return;
+        }
+        let may_wait =
+            now_ns.saturating_sub(self.since_ns) < WAIT_MAX_NS && self.waited_bytes < WAIT_BYTES_MAX;
+        if !(has_more && may_wait) {
+            self.due = self.events.len();
+            self.since_ns = now_ns;
+            self.waited_bytes = 0;
+        }
+    }
+
+    /// The next session of this pass.
+    pub(crate) fn next(&mut self) -> Option<T> {
+        if let Some(urgent) = self.urgent.pop_front() {
+            return Some(urgent);
+        }
+        self.due = self.due.checked_sub(1)?;
+        self.events.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pass(backlog: &mut Backlog<u32>, now_ns: u64) -> Vec<u32> {
+        backlog.begin_pass(now_ns);
+        std::iter::from_fn(|| backlog.next()).collect()
+    }
+
+    #[test]
+    fn calls_go_before_events() {
+        let mut backlog = Backlog::default();
+        backlog.add([].into_iter(), [1, 2].into_iter(), 0);
+        backlog.add([3].into_iter(), [4].into_iter(), 0);
+        assert_eq!(pass(&mut backlog, 0), [3, 1, 2, 4]);
+        assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn events_wait_while_a_publisher_has_more() {
+        let mut backlog = Backlog::default();
+        backlog.add([3].into_iter(), [1].into_iter(), 0);
+        backlog.expect_more(100);
+        assert_eq!(pass(&mut backlog, 0), [3]);
+        assert!(!backlog.is_empty());
+        assert_eq!(pass(&mut backlog, 0), [1]);
+    }
+
+    #[test]
+    fn events_wait_for_a_bounded_time_and_for_bounded_bytes() {
+        for (now_ns, bytes) in [(WAIT_MAX_NS, 1), (1, WAIT_BYTES_MAX)] {
+            let mut backlog = Backlog::default();
+            backlog.add([].into_iter(), [1].into_iter(), 0);
+            backlog.expect_more(bytes);
+            assert_eq!(pass(&mut backlog, now_ns), [1]);
+        }
+    }
+
+    #[test]
+    fn a_round_is_what_waited_when_it_began() {
+        let mut backlog = Backlog::default();
+        backlog.add([].into_iter(), [1, 2].into_iter(), 0);
+        backlog.begin_pass(0);
+        assert_eq!(backlog.next(), Some(1));
+        backlog.add([].into_iter(), [1].into_iter(), 0);
+        backlog.expect_more(1);
+        assert_eq!(pass(&mut backlog, 0), [2]);
+        backlog.expect_more(1);
+        assert_eq!(pass(&mut backlog, 0), [] as [u32; 0]);
+        assert_eq!(pass(&mut backlog, 0), [1]);
+    }
+}
