@@ -64,7 +64,7 @@ pub(crate) struct Connection {
     /// Bytes that were read and not handled yet.
     pub(crate) unread: Buffer,
     /// How many bytes `unread` must have before it is worth looking at.
-    pub(crate) wanted: usize,
+    pub(crate) wanted: u32,
     pub(crate) pause: Option<Box<Pause>>,
     pub(crate) wants_write: bool,
     pub(crate) ping_state: PingState,
@@ -103,7 +103,7 @@ enum After {
     /// The slices of a long fan-out.
     FanOut(Box<FanOut<'static>>),
     /// A large message, to be handled off the worker.
-    Large(Buffer),
+    Large(Box<[u8]>),
     /// The session has ended.
     Ended,
     /// The connection is lost.
@@ -155,7 +155,7 @@ impl Connection {
                 After::Wait => {}
                 After::Yield => tokio::task::yield_now().await,
                 After::FanOut(fan_out) => Box::pin(self.fan_out(fan_out)).await,
-                After::Large(bytes) => match Box::pin(self.handle_large(bytes)).await {
+                After::Large(bytes) => match Box::pin(self.handle_large(bytes.into_vec())).await {
                     Ok(true) => return End::Orderly,
                     Ok(false) => {}
                     Err(error) => return self.fail(error),
@@ -205,7 +205,7 @@ impl Connection {
 
     /// Was something read that is complete and not handled yet?
     fn has_postponed(&self) -> bool {
-        self.framer.has_pending() || (!self.unread.is_empty() && self.unread.len() >= self.wanted)
+        self.framer.has_pending() || (!self.unread.is_empty() && self.unread.len() >= self.wanted as usize)
     }
 
     /// The owner was woken: something to write, or a ping that is due.
@@ -322,7 +322,7 @@ impl Connection {
             let filled = bytes.len();
             return self.handle_batch(bytes, filled, true);
         }
-        if self.wanted > READ_BYTES {
+        if self.wanted as usize > READ_BYTES {
             return self.read_large();
         }
         let mut buffer = with_worker(|worker| worker.take_read_buffer());
@@ -382,7 +382,7 @@ impl Connection {
 
     /// Reads on into a message that is larger than a worker's buffer; grows as bytes arrive.
     fn read_large(&mut self) -> After {
-        let missing = (self.wanted - self.unread.len()).min(LARGE_READ_BYTES);
+        let missing = (self.wanted as usize - self.unread.len()).min(LARGE_READ_BYTES);
         let read = match &mut self.tls {
             None => self.link.stream().try_read_append(&mut self.unread, missing),
             Some(tls) => {
@@ -447,7 +447,7 @@ impl Connection {
                     messages += 1;
                     message_bytes += message.len() as u64;
                     if message.len() > LARGE_MESSAGE_BYTES {
-                        break After::Large(message.into_owned());
+                        break After::Large(message.into());
                     }
                     let is_text = self.framer.is_text();
                     match with_worker(|worker| {
@@ -471,7 +471,8 @@ impl Connection {
                 Ok(Framed::Pong) => self.ping_state = PingState::Answered,
                 Ok(Framed::Close(code)) => break self.peer_closes(code),
                 Ok(Framed::NeedMore(wanted)) => {
-                    self.wanted = wanted;
+                    // No message is as long as that number can say.
+                    self.wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
                     break After::Wait;
                 }
                 Err(error) => break self.broken(error),
@@ -679,7 +680,7 @@ fn write_encrypted(tls: &mut TlsStream, slices: &[IoSlice<'_>]) -> io::Result<us
 }
 
 /// Kept small: this is what an idle session costs besides its socket and its outbox.
-pub(crate) const CONNECTION_BYTES_MAX: usize = 144;
+pub(crate) const CONNECTION_BYTES_MAX: usize = 136;
 
 const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
 const _: () = assert!(size_of::<decoder::Decoder>() <= 64);

@@ -29,7 +29,7 @@ pub(crate) struct SocketLink {
     protocol: Protocol,
     peer: PeerAddress,
     /// The client's address where a proxy has told it.
-    client: Option<IpAddr>,
+    client: Option<Box<IpAddr>>,
 }
 
 impl SocketLink {
@@ -48,7 +48,7 @@ impl SocketLink {
             is_tls,
             protocol,
             peer,
-            client,
+            client: client.map(Box::new),
         }
     }
 
@@ -66,8 +66,8 @@ impl SocketLink {
 
     /// The address that sources are matched against; a Unix socket counts as this host.
     pub(crate) fn client_address(&self) -> IpAddr {
-        match (self.client, self.peer) {
-            (Some(client), _) => client,
+        match (&self.client, self.peer) {
+            (Some(client), _) => **client,
             (None, PeerAddress::Ip(address)) => address.ip(),
             (None, PeerAddress::Unix) => IpAddr::from([127, 0, 0, 1]),
         }

@@ -33,6 +33,9 @@ const WEBSOCKET_PATH: &str = "/ws";
 /// No path: nothing is upgraded.
 const NO_PATH: &str = "";
 
+/// What is read at once before the protocol is known, and of HELLO: mostly all of it.
+const RECEIVE_BYTES: usize = 2 * 1024;
+
 /// The longest head of an HTTP request.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -150,7 +153,7 @@ async fn prepare(
 async fn detect_plain(fresh: &mut Fresh) -> Result<Detection, OpenError> {
     loop {
         match detect(&fresh.received, false) {
-            Detection::NeedMore => fresh.stream.receive_some(&mut fresh.received, HEAD_BYTES_MAX).await?,
+            Detection::NeedMore => fresh.stream.receive_some(&mut fresh.received, RECEIVE_BYTES).await?,
             detection => return Ok(detection),
         };
     }
@@ -225,7 +228,7 @@ pub(crate) async fn read_more(
     received: &mut Buffer,
 ) -> io::Result<()> {
     match tls {
-        None => stream.receive_some(received, HEAD_BYTES_MAX).await.map(drop),
+        None => stream.receive_some(received, RECEIVE_BYTES).await.map(drop),
         Some(tls) => match tls.read_buf(received).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),

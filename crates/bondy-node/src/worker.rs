@@ -76,13 +76,13 @@ struct Wakes {
 
 /// When a link's owner is to be woken for a ping.
 struct PingDue {
-    due: Instant,
+    due_ns: u64,
     link: Weak<SocketLink>,
 }
 
 impl PartialEq for PingDue {
     fn eq(&self, other: &Self) -> bool {
-        self.due == other.due
+        self.due_ns == other.due_ns
     }
 }
 
@@ -96,7 +96,7 @@ impl PartialOrd for PingDue {
 
 impl Ord for PingDue {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.due.cmp(&other.due)
+        self.due_ns.cmp(&other.due_ns)
     }
 }
 
@@ -223,9 +223,10 @@ impl Worker {
 
     /// Wakes the link's owner for a ping after `delay`.
     pub(crate) fn schedule_ping(&mut self, delay: Duration, link: &Arc<SocketLink>) {
-        let due = Instant::now() + delay;
-        let is_next = self.pings.peek().is_none_or(|Reverse(next)| due < next.due);
-        self.pings.push(Reverse(PingDue { due, link: Arc::downgrade(link) }));
+        let delay_ns = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let due_ns = self.node.now().monotonic_ns.saturating_add(delay_ns);
+        let is_next = self.pings.peek().is_none_or(|Reverse(next)| due_ns < next.due_ns);
+        self.pings.push(Reverse(PingDue { due_ns, link: Arc::downgrade(link) }));
         if is_next {
             self.wakes.timer.notify_one();
         }
@@ -261,16 +262,16 @@ impl Worker {
                 node.fail_realm_of(timer.caller.upgrade().as_deref());
             }
         }
-        let now = Instant::now();
-        while self.pings.peek().is_some_and(|Reverse(next)| next.due <= now) {
+        let now_ns = node.now().monotonic_ns;
+        while self.pings.peek().is_some_and(|Reverse(next)| next.due_ns <= now_ns) {
             if let Some(link) = self.pings.pop().and_then(|Reverse(due)| due.link.upgrade()) {
                 link.demand_ping();
             }
         }
         self.end();
-        let call = self.timers.next_deadline_ns().map(|deadline_ns| node.instant(deadline_ns));
-        let ping = self.pings.peek().map(|Reverse(next)| next.due);
-        call.into_iter().chain(ping).min()
+        let call = self.timers.next_deadline_ns();
+        let ping = self.pings.peek().map(|Reverse(next)| next.due_ns);
+        call.into_iter().chain(ping).min().map(|due_ns| node.instant(due_ns))
     }
 }
 

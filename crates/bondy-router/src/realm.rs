@@ -5,7 +5,7 @@ use bondy_wamp::feature::{BROKER_FEATURES, DEALER_FEATURES};
 use bondy_wamp::id::{RequestId, SessionId};
 use bondy_wamp::message::{self, Message, MessageType};
 use bondy_wamp::outbox::Tail;
-use bondy_wamp::serializer::{Encoder, ParseError};
+use bondy_wamp::serializer::{Encoder, ParseError, Serializer};
 use bondy_wamp::value::Value;
 
 use crate::broker::FanOut;
@@ -29,6 +29,8 @@ pub struct Realm {
     pub(crate) topics: Routes<Subscription>,
     pub(crate) procedures: Routes<Registration>,
     pub(crate) histories: Histories,
+    /// What WELCOME says of the router, by serializer: nearly all of that message.
+    roles: [Box<[u8]>; Serializer::ALL.len()],
 }
 
 /// What the owner of a session does after a message.
@@ -95,6 +97,7 @@ impl Realm {
             topics: Routes::default(),
             procedures: Routes::default(),
             histories,
+            roles: Serializer::ALL.map(|serializer| roles().to_bytes(serializer).into()),
         }
     }
 
@@ -129,11 +132,10 @@ impl Realm {
             }
         };
         let session = Arc::new(Session::new(id, turn.now, config));
-        let welcome = self.welcome_details(&session, agent);
         let head = message::head(session.serializer(), 3, MessageType::Welcome, id.0);
         let mut tail = turn.pool.take();
         let mut encoder = Encoder::tail(session.serializer(), &mut tail);
-        welcome.encode(&mut encoder);
+        self.encode_welcome(&session, agent, &mut encoder);
         encoder.end_list();
         let mut state = session.lock();
         if state.outbox.is_too_large(head.len() + tail.len()) {
@@ -148,22 +150,25 @@ impl Realm {
         Ok(session)
     }
 
-    fn welcome_details(&self, session: &Session, agent: &str) -> Value {
-        let features = |names: &[&str]| -> Value {
-            let flags = names.iter().map(|name| ((*name).to_owned(), Value::Bool(true))).collect();
-            [("features", Value::Dict(flags))].into()
-        };
+    /// The details of WELCOME, their keys in order.
+    fn encode_welcome(&self, session: &Session, agent: &str, encoder: &mut Encoder<'_>) {
         let identity = session.identity();
-        [
-            ("agent", agent.into()),
-            ("authid", (&*identity.authid).into()),
-            ("authmethod", (&*identity.authmethod).into()),
-            ("authprovider", (&*identity.authprovider).into()),
-            ("authrole", (&*identity.authrole).into()),
-            ("realm", self.uri().into()),
-            ("roles", [("broker", features(BROKER_FEATURES)), ("dealer", features(DEALER_FEATURES))].into()),
-        ]
-        .into()
+        let texts = [
+            ("agent", agent),
+            ("authid", &identity.authid),
+            ("authmethod", &identity.authmethod),
+            ("authprovider", &identity.authprovider),
+            ("authrole", &identity.authrole),
+            ("realm", self.uri()),
+        ];
+        encoder.begin_dict(texts.len() + 1);
+        for (key, text) in texts {
+            encoder.key(key);
+            encoder.string(text);
+        }
+        encoder.key("roles");
+        encoder.raw(&self.roles[session.serializer().index()]);
+        encoder.end_dict();
     }
 
     /// Handles one message of a session. The messages of one session are handled one at a time, in order.
@@ -318,4 +323,13 @@ impl Realm {
         }
         inspection
     }
+}
+
+/// The roles of the router and their features, as WELCOME announces them.
+fn roles() -> Value {
+    let features = |names: &[&str]| -> Value {
+        let flags = names.iter().map(|name| ((*name).to_owned(), Value::Bool(true))).collect();
+        [("features", Value::Dict(flags))].into()
+    };
+    [("broker", features(BROKER_FEATURES)), ("dealer", features(DEALER_FEATURES))].into()
 }
