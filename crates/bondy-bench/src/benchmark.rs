@@ -169,7 +169,31 @@ impl Settings {
         }
         let (text, mut setting) = self.describe(&router, places);
         setting.insert("url".to_owned(), json!(endpoint.to_string()));
-        Ok(Run { rounds, floor: kind, wire, ran: (format!("{endpoint}; {text}"), setting) })
+        let floor = self.with_floor.then(|| kind.name());
+        Ok(Run { rounds, floor, wire, ran: (format!("{endpoint}; {text}"), setting) })
+    }
+
+    /// Rounds of two works on the same router in turn: what is asked for, and what it is held against.
+    fn compare_works(
+        &self,
+        wire: Wire,
+        work: Work,
+        (against, name): (Work, &'static str),
+        places: Places,
+    ) -> anyhow::Result<Run> {
+        let mut router = Server::router(&self.router, places.server)?;
+        let endpoint = router.target(wire, self.tls, &self.realm)?.endpoint;
+        let mut rounds = Rounds::default();
+        let count = self.rounds.max(1);
+        for round in 1..=count {
+            let what = format!("{name}, round {round} of {count}");
+            rounds.floor.push(self.measure(&mut router, wire, against, places, &what)?);
+            let what = format!("router, round {round} of {count}");
+            rounds.ours.push(self.measure(&mut router, wire, work, places, &what)?);
+        }
+        let (text, mut setting) = self.describe(&router, places);
+        setting.insert("url".to_owned(), json!(endpoint.to_string()));
+        Ok(Run { rounds, floor: Some(name), wire, ran: (format!("{endpoint}; {text}"), setting) })
     }
 
     fn describe(&self, server: &Server, places: Places) -> (String, Map<String, Value>) {
@@ -228,19 +252,35 @@ pub fn rpc(settings: &Settings, wire: Wire, work: RpcWork) -> anyhow::Result<Fig
 /// Events through the router, beside the blind fan-out.
 pub fn pubsub(settings: &Settings, wire: Wire, work: PubSubWork) -> anyhow::Result<Figure> {
     let places = settings.places(Pin::Split);
-    let run = settings.compare(FloorKind::FanOut, wire, Work::PubSub(work), places)?;
+    let run = match work.stalled {
+        0 => settings.compare(FloorKind::FanOut, wire, Work::PubSub(work), places)?,
+        _ => {
+            let none_stalled = Work::PubSub(PubSubWork { stalled: 0, ..work });
+            let against = (none_stalled, "none-stalled");
+            settings.compare_works(wire, Work::PubSub(work), against, places)?
+        }
+    };
+    let stalled = match work.stalled {
+        0 => String::new(),
+        stalled => format!(" ({stalled} of them stalled)"),
+    };
     let what = format!(
-        "{} publishers to {} subscribers, {}, {}",
+        "{} publishers to {} subscribers{stalled}, {}, {}",
         work.publishers,
         work.subscribers,
         pace_text(work.window, work.rate_per_s),
         payload_text(work.payload)
     );
-    let mut own =
-        json!({"publishers": work.publishers, "subscribers": work.subscribers, "window": work.window});
+    let mut own = json!({
+        "publishers": work.publishers,
+        "subscribers": work.subscribers,
+        "stalled": work.stalled,
+        "window": work.window,
+    });
     add_payload(&mut own, work.payload, work.rate_per_s);
     let goals = |name: &str| match (name, work.window) {
-        _ if work.rate_per_s.is_some() => None,
+        ("p99_us", _) if work.stalled > 0 => Some(Goal::RatioAtMost(1.10)),
+        _ if work.rate_per_s.is_some() || work.stalled > 0 => None,
         ("router_cpu_ns_per_event", 1) => Some(Goal::RatioAtMost(1.05)),
         ("router_cpu_ns_per_event", 64..) => Some(Goal::RatioAtMost(1.25)),
         _ => None,
@@ -264,7 +304,8 @@ pub fn churn(settings: &Settings, wire: Wire, work: ChurnWork) -> anyhow::Result
 /// Everything that a comparison of rounds knows.
 struct Run {
     rounds: Rounds,
-    floor: FloorKind,
+    /// The name of what the router is held against, if it is.
+    floor: Option<&'static str>,
     wire: Wire,
     /// Where it ran, for people and for programs.
     ran: (String, Map<String, Value>),
@@ -289,7 +330,7 @@ impl Run {
             name: None,
             title: format!("{benchmark} over {}: {what}\n  {ran}", wire_text(self.wire)),
             setting,
-            floor: settings.with_floor.then(|| self.floor.name()),
+            floor: self.floor,
             rows: metrics.iter().map(|&metric| self.rounds.row(metric, goal(metric.name))).collect(),
         }
     }

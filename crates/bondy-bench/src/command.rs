@@ -170,9 +170,15 @@ impl PubSubArgs {
         }
         let router = self.connection.router(defaults)?;
         let settings = self.run.settings(worker, &router);
+        let subscribers = self.run.subscribers(self.subscribers);
+        if self.stalled as usize >= subscribers {
+            let text = format!("--stalled must leave one of the {subscribers} subscribers that reads");
+            return Err(Failure::usage(text).into());
+        }
         let work = PubSubWork {
             publishers: self.publishers as usize,
-            subscribers: self.run.subscribers(self.subscribers),
+            subscribers,
+            stalled: self.stalled as usize,
             window: self.window as usize,
             rate_per_s: self.rate,
             payload,

@@ -73,6 +73,8 @@ pub struct PubSubWork {
     pub publishers: usize,
     /// How many subscribers.
     pub subscribers: usize,
+    /// How many of them never read, and so count nothing.
+    pub stalled: usize,
     /// How many events in a batch of one publisher; means nothing with a rate.
     pub window: usize,
     /// How many events all publishers publish in a second; `None`: batch by batch.

@@ -16,8 +16,9 @@ pub fn floors(settings: &Settings, subscribers: usize, window: usize) -> anyhow:
     let payload = Payload { bytes: 64, shape: Shape::Text };
     let rate_per_s = None;
     let rpc = |window| Work::Rpc(RpcWork { pairs: 1, window, rate_per_s, payload });
-    let events =
-        |window| Work::PubSub(PubSubWork { publishers: 1, subscribers, window, rate_per_s, payload });
+    let events = |window| {
+        Work::PubSub(PubSubWork { publishers: 1, subscribers, stalled: 0, window, rate_per_s, payload })
+    };
     let plan = [
         ("direct", FloorKind::Direct, rpc(1), Pin::Same),
         ("direct_split", FloorKind::Direct, rpc(1), Pin::Split),

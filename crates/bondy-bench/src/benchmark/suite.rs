@@ -40,7 +40,8 @@ pub fn suite(
         show(rpc(settings, wire, RpcWork { pairs, window, rate_per_s: None, payload })?)?;
     }
     for window in [1, window] {
-        let work = PubSubWork { publishers: 1, subscribers, window, rate_per_s: None, payload: short };
+        let work =
+            PubSubWork { publishers: 1, subscribers, stalled: 0, window, rate_per_s: None, payload: short };
         show(pubsub(settings, rawsocket, work)?)?;
     }
     for wire in [rawsocket, websocket] {

@@ -115,6 +115,9 @@ pub struct PubSubArgs {
     /// Subscribers, each of which gets every event [default: 1000; 50 with --quick]
     #[arg(long, value_parser = value_parser!(u32).range(1..=50_000))]
     pub(super) subscribers: Option<u32>,
+    /// How many of them never read. The same router without stalled subscribers takes the floor's place
+    #[arg(long, default_value_t = 0, conflicts_with = "with_floor")]
+    pub(super) stalled: u32,
     /// Events that a publisher sends at once, before it waits until everybody has them; not with --rate
     #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=65_536), conflicts_with = "rate")]
     pub(super) window: u32,

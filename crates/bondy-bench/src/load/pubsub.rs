@@ -40,7 +40,7 @@ enum Clock {
 /// Runs one round.
 pub(super) fn run(spec: &LoadSpec, work: PubSubWork) -> anyhow::Result<Measurement> {
     let topic = own_name("topic");
-    let mut subscribers = Vec::new();
+    let (mut subscribers, mut stalled) = (Vec::new(), Vec::new());
     for index in 0..work.subscribers.max(1) {
         let source = source(&spec.target.address, index);
         let mut subscriber = Connection::open(&spec.target, FloorRole::Receiver, source)?;
@@ -48,7 +48,10 @@ pub(super) fn run(spec: &LoadSpec, work: PubSubWork) -> anyhow::Result<Measureme
         subscriber
             .request(&Template::subscribe(spec.target.wire, &topic), code::SUBSCRIBED)
             .with_context(|| format!("cannot subscribe to {topic}"))?;
-        subscribers.push(subscriber);
+        match index < work.stalled {
+            true => stalled.push(subscriber.stall()?),
+            false => subscribers.push(subscriber),
+        }
     }
     let publishers =
         (0..work.publishers.max(1)).map(|_| Connection::open(&spec.target, FloorRole::Sender, None));
@@ -56,12 +59,14 @@ pub(super) fn run(spec: &LoadSpec, work: PubSubWork) -> anyhow::Result<Measureme
     let publish = Template::publish(spec.target.wire, &topic, work.payload);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tasks = tokio::task::LocalSet::new();
-    match work.rate_per_s {
+    let measurement = match work.rate_per_s {
         None => tasks.block_on(&runtime, drive(spec, work, subscribers, publishers, &publish)),
         Some(rate) => {
             tasks.block_on(&runtime, paced::drive(spec, work, rate, subscribers, publishers, publish))
         }
-    }
+    };
+    drop(stalled);
+    measurement
 }
 
 impl Shared {

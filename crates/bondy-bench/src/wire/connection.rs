@@ -272,6 +272,12 @@ impl Connection {
         Ok(SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO))?)
     }
 
+    /// The stream alone, with as small a receive buffer as the system gives: from now on nobody reads it.
+    pub fn stall(self) -> anyhow::Result<Stream> {
+        SockRef::from(self.stream.socket()).set_recv_buffer_size(1)?;
+        Ok(self.stream)
+    }
+
     /// The stream alone, without buffers: what an idle session needs to stay open.
     pub fn into_stream(self) -> Stream {
         self.stream

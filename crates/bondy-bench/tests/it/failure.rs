@@ -91,6 +91,7 @@ fn wrong_usage_says_what_is_wrong_with_which_value() {
         (&["rpc", "--transport", "rawsocket", "--url", "ws://127.0.0.1:1/ws"], "--transport"),
         (&["pubsub", "--rate", "5", "--payload", "8"], "16 octets"),
         (&["pubsub", "--rate", "5", "--window", "2"], "cannot be used with"),
+        (&["pubsub", "--subscribers", "3", "--stalled", "3"], "--stalled must leave one"),
         (&["rpc", "--compare", "/nonexistent/file"], "/nonexistent/file"),
         (&["rpc", "--compare", as_text(&no_result)], "no result of `rpc`"),
         (&["rpc", "--compare", as_text(&other_result)], "no result of `rpc`"),

@@ -129,11 +129,23 @@ fn calls_that_found_the_window_full_are_missed() {
 fn events_are_reported_under_these_names() {
     let load = ["pubsub", "--publishers", "2", "--subscribers", "3", "--window", "4", "--with-floor"];
     let report = report_on(Behaviour::Routes, &load);
-    let own = ["payload_bytes", "publishers", "shape", "subscribers", "window", "floor", "ratio"];
+    let own = ["payload_bytes", "publishers", "shape", "stalled", "subscribers", "window", "floor", "ratio"];
     let rates = ["events", "events_per_core_s", "events_per_s", "load_cpu_ns_per_event"];
     let router = ["router_cores_busy", "router_cpu_ns_per_event"];
     assert_keys(&report, &[&SETTING, &LATENCIES, &own, &rates, &router]);
     assert_positive(&report, &["p50_us", "events", "events_per_s"]);
+}
+
+#[test]
+fn stalled_subscribers_are_held_against_none() {
+    let load = ["pubsub", "--subscribers", "3", "--stalled", "1", "--window", "2"];
+    let report = report_on(Behaviour::Routes, &load);
+    assert_eq!(
+        (&report["stalled"], &report["floor"]["name"]),
+        (&Value::from(1), &Value::from("none-stalled"))
+    );
+    assert_positive(&report["floor"], &["p99_us", "events"]);
+    assert_positive(&report["ratio"], &["p99_us"]);
 }
 
 #[test]
