@@ -158,9 +158,8 @@ impl Driver {
                 timer.as_mut().reset(next);
             }
             tokio::select! {
+                // Under any load, closing and the deadlines come first.
                 biased;
-                end = poll_fn(|context| link.poll_io(&shared, context)) => return end,
-                () = shared.woken() => {}
                 () = closing(&mut self.closing), if watchdog.leave_until.is_none() => {
                     if !shared.with(|session| session.leave()) {
                         return EndReason::Closed;
@@ -174,6 +173,8 @@ impl Driver {
                     }
                     shared.with(|session| session.expire(now));
                 }
+                end = poll_fn(|context| link.poll_io(&shared, context)) => return end,
+                () = shared.woken() => {}
             }
         }
     }

@@ -141,6 +141,8 @@ pub(crate) struct Session {
     ended: Option<EndReason>,
     /// There is a deadline that the background task has not heard of.
     has_new_deadline: bool,
+    /// The background task knows that there is something to send.
+    driver_asked: bool,
 }
 
 impl Session {
@@ -166,6 +168,7 @@ impl Session {
             details: None,
             ended: None,
             has_new_deadline: false,
+            driver_asked: false,
         }
     }
 
@@ -178,7 +181,7 @@ impl Session {
         self.generation += 1;
         self.serializer = details.serializer;
         self.message_bytes_max = message_bytes_max;
-        self.outgoing.clear();
+        self.forget_outgoing();
         self.last_request = 0;
         self.ended = None;
         self.details = Some(Arc::clone(&details));
@@ -195,7 +198,7 @@ impl Session {
         }
         self.phase = Phase::Disconnected;
         self.state.send_replace(ConnectionState::Disconnected);
-        self.outgoing.clear();
+        self.forget_outgoing();
         self.effects.push(Effect::Room);
         let is_wanted = *reason == EndReason::Closed;
         let calls_failed =
@@ -214,7 +217,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Closed;
-        self.outgoing.clear();
+        self.forget_outgoing();
         self.effects.push(Effect::Room);
         self.fail_calls(&CallError::Closed);
         self.fail_requests(true);
@@ -351,11 +354,19 @@ impl Session {
             self.effects.push(Effect::Room);
         }
         std::mem::swap(&mut self.outgoing, empty);
+        self.driver_asked = false;
     }
 
-    /// Is there something to send, a reason to end, or a new deadline?
-    pub(crate) fn wants_driver(&self) -> bool {
-        !self.outgoing.is_empty() || self.ended.is_some() || self.has_new_deadline
+    fn forget_outgoing(&mut self) {
+        self.outgoing.clear();
+        self.driver_asked = false;
+    }
+
+    /// Is there something to send that the background task does not know of, or a new deadline? Asked once for what
+    /// waits: while the socket is blocked, a task that is woken by its own steps would never sleep.
+    pub(crate) fn wants_driver(&mut self) -> bool {
+        let is_new = !self.outgoing.is_empty() && !std::mem::replace(&mut self.driver_asked, true);
+        is_new || self.has_new_deadline
     }
 
     /// May another message be appended?

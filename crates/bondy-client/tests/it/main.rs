@@ -17,3 +17,4 @@ mod proxy;
 mod pubsub;
 mod reconnect;
 mod script;
+mod slow;

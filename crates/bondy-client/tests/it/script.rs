@@ -1,10 +1,14 @@
 //! A router that says what a test tells it to: right or wrong, at any time. Rawsocket with JSON.
 
+use std::io;
+
+use bondy_client::{ClientStream, Connector};
 use bondy_wamp::message::{self, Message};
 use bondy_wamp::serializer::Serializer;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use crate::node::in_time;
 
@@ -14,8 +18,27 @@ pub(crate) struct Script {
 }
 
 /// One connection of a client.
-pub(crate) struct Peer {
-    stream: TcpStream,
+pub(crate) struct Peer<S = TcpStream> {
+    stream: S,
+}
+
+/// Connections in memory that hold so many bytes in each direction, and the router's ends of them.
+pub(crate) fn memory(bytes: usize) -> (impl Connector, mpsc::UnboundedReceiver<DuplexStream>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let connector = move || {
+        let (client, router) = tokio::io::duplex(bytes);
+        let sent = sender.send(router).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused));
+        async move { sent.map(|()| ClientStream::from(client)) }
+    };
+    (connector, receiver)
+}
+
+/// The next of those connections, joined.
+pub(crate) async fn join_memory(ends: &mut mpsc::UnboundedReceiver<DuplexStream>) -> Peer<DuplexStream> {
+    let stream = in_time("a connection", ends.recv()).await.unwrap();
+    let mut peer = Peer::handshake(stream).await;
+    peer.welcome().await;
+    peer
 }
 
 impl Script {
@@ -30,25 +53,33 @@ impl Script {
 
     /// The next connection, with the handshake of rawsocket done.
     pub(crate) async fn accept(&self) -> Peer {
-        let (mut stream, _) = in_time("a connection", self.listener.accept()).await.unwrap();
-        let mut request = [0; 4];
-        stream.read_exact(&mut request).await.unwrap();
-        assert_eq!(request[0], 0x7f);
-        // Takes messages of up to 64 KiB.
-        stream.write_all(&[0x7f, 0x70 | Serializer::Json.rawsocket_id(), 0, 0]).await.unwrap();
-        Peer { stream }
+        let (stream, _) = in_time("a connection", self.listener.accept()).await.unwrap();
+        Peer::handshake(stream).await
     }
 
     /// The next connection, joined.
     pub(crate) async fn join(&self) -> Peer {
         let mut peer = self.accept().await;
-        assert_eq!(peer.receive().await[0], 1);
-        peer.send(serde_json::json!([2, 7, {"roles": {"broker": {}, "dealer": {}}}])).await;
+        peer.welcome().await;
         peer
     }
 }
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    async fn handshake(mut stream: S) -> Self {
+        let mut request = [0; 4];
+        stream.read_exact(&mut request).await.unwrap();
+        assert_eq!(request[0], 0x7f);
+        // Takes messages of up to 64 KiB.
+        stream.write_all(&[0x7f, 0x70 | Serializer::Json.rawsocket_id(), 0, 0]).await.unwrap();
+        Self { stream }
+    }
+
+    async fn welcome(&mut self) {
+        assert_eq!(self.receive().await[0], 1);
+        self.send(serde_json::json!([2, 7, {"roles": {"broker": {}, "dealer": {}}}])).await;
+    }
+
     /// The next message.
     pub(crate) async fn receive(&mut self) -> Value {
         let bytes = in_time("a message", self.read()).await.expect("a message");

@@ -1,0 +1,107 @@
+//! A router that reads slowly, or not at all, and a client that has one thread for everything.
+
+use std::future::Future;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use bondy_client::{Builder, Client, ConnectionEvent, EndReason, PublishError, ReconnectPolicy, Serializer};
+
+use crate::node::{DEADLINE, in_time};
+use crate::script::{join_memory, memory};
+
+/// What a connection holds: every message is larger, so that the client waits for each.
+const PIPE_BYTES: usize = 1024;
+
+/// Runs an async test on one thread of its own, which is given up should it spin for ever.
+#[track_caller]
+fn run_alone<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    let (sender, done) = channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test());
+        let _ = sender.send(());
+    });
+    match done.recv_timeout(DEADLINE * 2) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("the only thread is stuck"),
+        Ok(()) | Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => thread.join().unwrap(),
+    }
+}
+
+fn builder() -> Builder {
+    let builder = Client::builder().serializers([Serializer::Json]);
+    builder.reconnect(ReconnectPolicy::never()).outgoing_bytes_max(16 * 1024)
+}
+
+/// Publishes 200 messages of 2 KiB in the background, letting others work in between.
+fn publish_much(client: &Client) -> tokio::task::JoinHandle<Result<(), PublishError>> {
+    let client = client.clone();
+    tokio::spawn(async move {
+        for _ in 0..200 {
+            client.publish("com.example.tick").arg("x".repeat(2048)).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_router_that_reads_late_holds_nobody_up_for_good() {
+    run_alone(|| async {
+        let (connector, mut ends) = memory(PIPE_BYTES);
+        let connecting = tokio::spawn(builder().connect_over(connector));
+        let mut peer = join_memory(&mut ends).await;
+        let client = in_time("the client", connecting).await.unwrap().unwrap();
+        let published = publish_much(&client);
+        // All that can be appended without a reader is appended by then.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..200 {
+            assert_eq!(peer.receive().await[0], 16);
+        }
+        in_time("the last one", published).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_router_that_never_reads_is_found_silent() {
+    run_alone(|| async {
+        let (connector, mut ends) = memory(PIPE_BYTES);
+        let builder = builder().ping(Duration::from_millis(20), Duration::from_millis(20));
+        let connecting = tokio::spawn(builder.connect_over(connector));
+        let _peer = join_memory(&mut ends).await;
+        let client = in_time("the client", connecting).await.unwrap().unwrap();
+        let mut events = client.events();
+        let _published = publish_much(&client);
+        let reason = loop {
+            if let ConnectionEvent::Disconnected { reason, .. } =
+                in_time("the end", events.next()).await.unwrap()
+            {
+                break reason;
+            }
+        };
+        assert!(matches!(reason, EndReason::Silent(_)), "{reason}");
+    });
+}
+
+#[test]
+fn a_client_whose_router_never_reads_can_be_closed() {
+    run_alone(|| async {
+        let (connector, mut ends) = memory(PIPE_BYTES);
+        let builder = builder().close_timeout(Duration::from_millis(20));
+        let connecting = tokio::spawn(builder.connect_over(connector));
+        let _peer = join_memory(&mut ends).await;
+        let client = in_time("the client", connecting).await.unwrap().unwrap();
+        let mut events = client.events();
+        let _published = publish_much(&client);
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        in_time("closing", client.close()).await;
+        let mut last = None;
+        while let Some(event) = in_time("the end", events.next()).await {
+            last = Some(event);
+        }
+        assert_eq!(last, Some(ConnectionEvent::Closed(EndReason::Closed)));
+    });
+}
