@@ -60,7 +60,8 @@ pub trait Authenticator: Send + 'static {
         channel_id: Option<&[u8; 32]>,
     ) -> Result<Authenticate, AuthenticationError>;
 
-    /// Checks what the router proves of itself with the details of WELCOME.
+    /// Checks what the router proves of itself with the details of WELCOME. Called as well where the router let the
+    /// client in by this method without a CHALLENGE.
     ///
     /// # Errors
     /// It does not prove it; the session is given up.

@@ -15,6 +15,8 @@ use crate::session::Welcomed;
 
 /// Challenges that a router may send in one join.
 const CHALLENGES_MAX: usize = 8;
+/// How a router lets a client in that it asks nothing, unless it says otherwise.
+const ANONYMOUS: &str = "anonymous";
 
 /// An authenticator that may be sent to where waiting does not matter.
 pub(crate) type SharedAuthenticator = Arc<Mutex<Box<dyn Authenticator>>>;
@@ -55,7 +57,7 @@ impl Identification {
         for _ in 0..=CHALLENGES_MAX {
             match receive(&mut link).await? {
                 Reply::Challenge(challenge) => {
-                    let index = self.chosen(&challenge)?;
+                    let index = self.chosen(&challenge.authmethod)?;
                     chosen = Some(index);
                     let authenticator = Arc::clone(&self.authenticators[index]);
                     // Hashing a password may take a second.
@@ -68,9 +70,7 @@ impl Identification {
                     link.send(&Message::Authenticate(answer)).await?;
                 }
                 Reply::Welcome(welcome) => {
-                    if let Some(index) = chosen {
-                        lock(&self.authenticators[index]).verify(&welcome.details)?;
-                    }
+                    self.verify(chosen, &welcome.details)?;
                     let details =
                         SessionDetails::new(welcome.session, welcome.details, &self.realm, url, serializer);
                     let message_bytes_max = link.message_bytes_max();
@@ -107,11 +107,26 @@ impl Identification {
         Ok(Hello { realm: self.realm.clone(), details })
     }
 
+    /// Lets the authenticator check what the router proves of itself. A router that did not challenge names the method
+    /// that it let the client in by, which must be one that was offered: else leaving out the challenge would be a way
+    /// around the proof.
+    fn verify(&self, challenged: Option<usize>, welcome: &Value) -> Result<(), AuthenticationError> {
+        let index = match challenged {
+            Some(index) => index,
+            None if self.authenticators.is_empty() => return Ok(()),
+            None => {
+                let named = welcome.entry("authmethod").and_then(Value::as_str);
+                self.chosen(named.unwrap_or(ANONYMOUS))?
+            }
+        };
+        lock(&self.authenticators[index]).verify(welcome)
+    }
+
     /// The index of the method that the router chose.
-    fn chosen(&self, challenge: &Challenge) -> Result<usize, AuthenticationError> {
-        let is_chosen = |one: &SharedAuthenticator| lock(one).authmethod() == challenge.authmethod;
+    fn chosen(&self, authmethod: &str) -> Result<usize, AuthenticationError> {
+        let is_chosen = |one: &SharedAuthenticator| lock(one).authmethod() == authmethod;
         self.authenticators.iter().position(is_chosen).ok_or_else(|| {
-            AuthenticationError::new(&challenge.authmethod, "the router chose a method that was not offered")
+            AuthenticationError::new(authmethod, "the router chose a method that was not offered")
         })
     }
 }

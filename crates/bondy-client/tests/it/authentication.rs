@@ -47,6 +47,32 @@ async fn welcome(peer: &mut Peer, authextra: Value) {
     peer.send_message(&Message::Welcome(Box::new(Welcome { session: SessionId(1), details }))).await;
 }
 
+#[test]
+fn a_router_that_lets_a_client_in_without_asking_has_proved_nothing() {
+    run(async {
+        let script = Script::start().await;
+        for details in [
+            json!({"roles": {}}),
+            json!({"roles": {}, "authmethod": "anonymous"}),
+            json!({"roles": {}, "authmethod": "wamp-scram"}),
+        ] {
+            let client = connect(script.builder().authentication(Scram::new("alice", "s3cret")));
+            let mut peer = script.accept().await;
+            peer.receive().await;
+            peer.send(json!([2, 7, details])).await;
+            let error = client.await.unwrap().unwrap_err();
+            assert!(matches!(error, ConnectError::Authentication(_)), "{error}");
+        }
+        // Where to be nobody was offered, that is what the router chose.
+        let builder = script.builder().authentication(Scram::new("alice", "s3cret"));
+        let client = connect(builder.authentication(Anonymous));
+        let mut peer = script.accept().await;
+        peer.receive().await;
+        peer.send(json!([2, 7, {"roles": {}, "authmethod": "anonymous"}])).await;
+        client.await.unwrap().unwrap();
+    });
+}
+
 fn connect(builder: Builder) -> tokio::task::JoinHandle<Result<Client, ConnectError>> {
     tokio::spawn(in_time("an answer", builder.connect()))
 }
