@@ -16,7 +16,7 @@ mod request;
 mod restoring;
 mod subscription;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -132,6 +132,8 @@ pub(crate) struct Session {
     topics: Topics,
     registrations: Registrations,
     invocations: BTreeMap<RequestId, Running>,
+    /// Invocations that ended before their last input.
+    ended_inputs: BTreeSet<RequestId>,
     restoring: Option<Restoring>,
     observers: Vec<Arc<Queue<ConnectionEvent>>>,
     state: watch::Sender<ConnectionState>,
@@ -161,6 +163,7 @@ impl Session {
             topics: Topics::default(),
             registrations: Registrations::default(),
             invocations: BTreeMap::new(),
+            ended_inputs: BTreeSet::new(),
             restoring: None,
             observers: Vec::new(),
             state: watch::Sender::new(ConnectionState::Disconnected),

@@ -22,6 +22,9 @@ pub(crate) const INVOCATIONS_QUEUED_MAX: usize = 1024;
 const INPUTS_QUEUED_MAX: usize = 1024;
 /// Their bytes.
 const INPUT_BYTES_QUEUED_MAX: usize = 64 * 1024 * 1024;
+/// Invocations that ended before their last input whose ids are remembered, so that input that was on its way begins
+/// nothing: the newest, as many as a router of this project remembers.
+const ENDED_INPUTS_MAX: usize = 1024;
 
 /// Why an invocation is to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +115,9 @@ impl Session {
             self.more_input(invocation);
             return;
         }
+        if self.is_late_input(invocation) {
+            return;
+        }
         let Some(token) = self.registrations.by_registration(invocation.registration) else {
             self.refuse(request, "this client has no such registration");
             return;
@@ -144,13 +150,15 @@ impl Session {
         let bytes = arguments.len();
         let is_last = !invocation.details.progress;
         if inputs.try_push(arguments, bytes).is_err() {
-            inputs.end();
             let error = WampError::with_message(
                 ErrorUri::Unavailable.as_str(),
                 format!("more than {INPUTS_QUEUED_MAX} inputs wait to be read"),
             );
             running.signal.cancel(Cancellation::NoWait);
-            self.invocations.remove(&invocation.request);
+            self.end_invocation(invocation.request);
+            if is_last {
+                self.ended_inputs.remove(&invocation.request);
+            }
             self.send_error(invocation.request, &error);
         } else if is_last {
             inputs.end();
@@ -158,10 +166,35 @@ impl Session {
         }
     }
 
+    /// Is it further input of an invocation that has ended? It was on its way when that was answered.
+    fn is_late_input(&mut self, invocation: &message::Invocation<'_>) -> bool {
+        match invocation.details.progress {
+            true => self.ended_inputs.contains(&invocation.request),
+            false => self.ended_inputs.remove(&invocation.request),
+        }
+    }
+
+    /// Takes out an invocation that is answered, or not waited for any more.
+    fn end_invocation(&mut self, request: RequestId) {
+        if let Some(Running { inputs: Some(inputs), .. }) = self.invocations.remove(&request) {
+            self.end_inputs(request, &inputs);
+        }
+    }
+
+    /// No further input is taken, and what comes nevertheless is known as late.
+    fn end_inputs(&mut self, request: RequestId, inputs: &Queue<Arguments>) {
+        inputs.end();
+        self.ended_inputs.insert(request);
+        if self.ended_inputs.len() > ENDED_INPUTS_MAX {
+            // Ids count upwards, so the smallest is the oldest.
+            self.ended_inputs.pop_first();
+        }
+    }
+
     /// An invocation that will never run here.
     pub(super) fn give_back(&mut self, invocation: &Invocation) {
         if self.is_running(invocation.generation, invocation.request) {
-            self.invocations.remove(&invocation.request);
+            self.end_invocation(invocation.request);
             self.refuse(invocation.request, "the procedure is not registered here any more");
         }
     }
@@ -179,20 +212,22 @@ impl Session {
 
     pub(super) fn handle_interrupt(&mut self, interrupt: Interrupt) {
         let Some(running) = self.invocations.get_mut(&interrupt.request) else { return };
-        if let Some(inputs) = running.inputs.take() {
-            inputs.end();
+        let (signal, inputs) = (Arc::clone(&running.signal), running.inputs.take());
+        if let Some(inputs) = inputs {
+            self.end_inputs(interrupt.request, &inputs);
         }
         match interrupt.mode {
-            CancelMode::Kill => running.signal.cancel(Cancellation::Kill),
+            CancelMode::Kill => signal.cancel(Cancellation::Kill),
             CancelMode::KillNoWait | CancelMode::Skip => {
-                running.signal.cancel(Cancellation::NoWait);
-                self.invocations.remove(&interrupt.request);
+                signal.cancel(Cancellation::NoWait);
+                self.end_invocation(interrupt.request);
             }
         }
     }
 
     /// The connection is gone, or the client is closed.
     pub(super) fn cancel_invocations(&mut self, cancellation: Cancellation) {
+        self.ended_inputs.clear();
         for running in std::mem::take(&mut self.invocations).into_values() {
             running.signal.cancel(cancellation);
             if let Some(inputs) = running.inputs {
@@ -240,7 +275,7 @@ impl Session {
         finished: Finished,
     ) {
         if self.is_running(generation, request) {
-            self.invocations.remove(&request);
+            self.end_invocation(request);
             self.answer(request, finished);
         }
         let Some(registration) = self.registrations.entries.get_mut(&registration) else { return };

@@ -120,6 +120,31 @@ async fn registered(client: &Client, peer: &mut Peer, concurrency: u32) -> tokio
 }
 
 #[test]
+fn input_that_comes_after_the_answer_begins_nothing() {
+    run(async {
+        let script = Script::start().await;
+        let (client, mut peer) = joined(&script).await;
+        let release = registered(&client, &mut peer, 0).await;
+        release.send_replace(10);
+        // It answers its first input, whatever more may come.
+        peer.send(json!([68, 1, 5, {"progress": true}, [1]])).await;
+        assert_eq!(peer.receive_type(70).await, json!([70, 1, {}, [1]]));
+        peer.send(json!([68, 1, 5, {"progress": true}, [2]])).await;
+        peer.send(json!([68, 1, 5, {}, [3]])).await;
+        // One that is interrupted is over as well, its grace or not.
+        peer.send(json!([68, 2, 5, {"progress": true}, [99]])).await;
+        peer.send(json!([69, 2, {"mode": "killnowait"}])).await;
+        peer.send(json!([68, 2, 5, {}, [4]])).await;
+        peer.send(json!([68, 3, 5, {"progress": true}, [98]])).await;
+        peer.send(json!([69, 3, {"mode": "kill"}])).await;
+        assert_eq!(peer.receive().await[2], 3, "canceled");
+        peer.send(json!([68, 3, 5, {}, [5]])).await;
+        peer.send(json!([68, 4, 5, {}, [6]])).await;
+        assert_eq!(peer.receive().await, json!([70, 4, {}, [6]]));
+    });
+}
+
+#[test]
 fn a_router_that_does_not_keep_to_the_concurrency_finds_a_bounded_queue() {
     run(async {
         let script = Script::start().await;
