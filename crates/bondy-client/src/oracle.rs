@@ -284,6 +284,7 @@ impl Harness {
             }
         }
         self.answers.retain_mut(|answer| !answer.has_come());
+        assert!(!self.session.subscribers_wait_in_vain(), "a stream waits for an answer that never comes");
         let _ = (self.session.next_deadline(), self.session.has_room(), self.session.wants_driver());
     }
 

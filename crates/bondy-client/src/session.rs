@@ -15,6 +15,8 @@ mod registration;
 mod request;
 mod restoring;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -370,6 +372,12 @@ impl Session {
     pub(crate) fn wants_driver(&mut self) -> bool {
         let is_new = !self.outgoing.is_empty() && !std::mem::replace(&mut self.driver_asked, true);
         is_new || self.has_new_deadline
+    }
+
+    /// Does a stream of events wait though no answer is to come?
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn subscribers_wait_in_vain(&self) -> bool {
+        self.topics.wait_in_vain()
     }
 
     /// May another message be appended?

@@ -37,6 +37,7 @@ impl Session {
         if restoring.outstanding == 0
             && let Some(restoring) = self.restoring.take()
         {
+            self.topics.forget_gaps();
             self.tell(&ConnectionEvent::Restored(restoring.report));
         }
     }

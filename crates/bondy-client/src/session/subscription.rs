@@ -68,7 +68,7 @@ pub(crate) struct Topic {
     /// SUBSCRIBEs on their way.
     pending: usize,
     streams: Vec<Stream>,
-    /// The subscription has not been there since.
+    /// Since then the subscription was not there, which has not been told yet.
     gap_since: Option<Instant>,
 }
 
@@ -208,6 +208,18 @@ impl Topics {
             self.streams -= before - topic.streams.len();
         }
         self.drop_unused();
+    }
+
+    /// Every gap until now has been told.
+    pub(super) fn forget_gaps(&mut self) {
+        self.entries.values_mut().for_each(|topic| topic.gap_since = None);
+    }
+
+    /// Does a stream wait though no answer is to come?
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn wait_in_vain(&self) -> bool {
+        let is_waiting = |topic: &Topic| topic.streams.iter().any(|stream| stream.confirmation.is_some());
+        self.entries.values().any(|topic| topic.pending == 0 && is_waiting(topic))
     }
 
     fn drop_unused(&mut self) {
@@ -351,7 +363,7 @@ impl Session {
         let Some(topic) = self.topics.entries.get_mut(&token) else { return };
         topic.pending = topic.pending.saturating_sub(1);
         let former = topic.id.replace(id);
-        let gap = topic.gap_since.take().map(|gap| since(gap, now));
+        let gap = topic.gap_since.map(|gap| since(gap, now));
         for stream in &mut topic.streams {
             // A stream that asked itself waits for its own answer: its retained events come right behind that.
             let is_confirmed = stream.remembered.is_none()
@@ -388,6 +400,7 @@ impl Session {
             None => {
                 let uri = topic.uri.to_string();
                 self.lose_topic(token, error);
+                self.refuse_waiting(token, error);
                 self.restored(|report| report.lost.push(Lost { uri, error: error.clone() }));
             }
         }
@@ -402,7 +415,7 @@ impl Session {
         }
     }
 
-    /// Streams that only waited for the answer to another's SUBSCRIBE, when no more answers come.
+    /// Streams that only waited for the answer to another SUBSCRIBE, when no more answers come.
     fn refuse_waiting(&mut self, token: TopicToken, error: &WampError) {
         let Some(topic) = self.topics.entries.get(&token) else { return };
         if topic.id.is_some() || topic.pending > 0 {

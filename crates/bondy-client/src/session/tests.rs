@@ -1,0 +1,156 @@
+//! A session on imagined time: what it tells and answers after lost connections.
+
+use super::*;
+use crate::error::SubscribeError;
+use crate::subscribe::EventQueue;
+use bondy_wamp::id::SessionId;
+use bondy_wamp::message;
+use bondy_wamp::uri::MatchPolicy;
+use bondy_wamp::value::Value;
+use serde_json::json;
+use std::task::{Context, Poll, Waker};
+
+/// The largest message that the imagined router takes, unless a test says otherwise.
+const ROUTER_BYTES_MAX: usize = 4096;
+
+struct World {
+    session: Session,
+    now: Instant,
+    events: Arc<Queue<ConnectionEvent>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut session = Session::new(Limits { outgoing_bytes_max: 1 << 20 });
+        let events = session.observe();
+        let mut world = Self { session, now: Instant::now(), events };
+        world.join(ROUTER_BYTES_MAX);
+        world
+    }
+
+    fn join(&mut self, message_bytes_max: usize) {
+        let url = "memory:".to_owned();
+        let details = SessionDetails::new(SessionId(1), Value::Null, "realm1", url, Serializer::Json);
+        self.session.joined(Arc::new(details), message_bytes_max, self.now);
+    }
+
+    /// The connection is lost now.
+    fn lose(&mut self) {
+        self.session.disconnected(&EndReason::Lost("of a test".to_owned()), self.now);
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+
+    fn receive(&mut self, message: serde_json::Value) {
+        let bytes = message.to_string();
+        let message = message::parse(Serializer::Json, bytes.as_bytes()).unwrap();
+        self.session.handle(&message, self.now).unwrap();
+    }
+
+    /// What the session has sent since this was asked for the last time.
+    fn sent(&mut self) -> Vec<serde_json::Value> {
+        let mut outgoing = Outgoing::default();
+        self.session.take_outgoing(&mut outgoing);
+        outgoing.messages().map(|bytes| serde_json::from_slice(bytes).unwrap()).collect()
+    }
+
+    /// The id of the only message of this type that was sent.
+    fn sent_one(&mut self, code: u64) -> serde_json::Value {
+        let mut sent = self.sent();
+        sent.retain(|message| message[0] == code);
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        sent[0][1].clone()
+    }
+
+    fn subscribe(
+        &mut self,
+        topic: &str,
+    ) -> (SubscriberToken, Option<tokio::sync::oneshot::Receiver<Result<(), SubscribeError>>>) {
+        let new = NewSubscription {
+            topic: topic.into(),
+            match_policy: MatchPolicy::Exact,
+            get_retained: false,
+            queue: Arc::new(EventQueue::new(4)),
+        };
+        self.session.subscribe(&new).unwrap()
+    }
+
+    /// A subscription that the router has confirmed under this id.
+    fn subscribed(&mut self, topic: &str, id: u64) -> SubscriberToken {
+        let (token, confirmation) = self.subscribe(topic);
+        let request = self.sent_one(32);
+        self.receive(json!([33, request, id]));
+        confirmation.unwrap().try_recv().unwrap().unwrap();
+        token
+    }
+
+    /// The reports about restorations since this was asked for the last time.
+    fn reports(&mut self) -> Vec<crate::connection::Restored> {
+        let mut reports = Vec::new();
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(taken)) = self.events.poll_next(&mut context) {
+            if let ConnectionEvent::Restored(report) = taken.item {
+                reports.push(report);
+            }
+        }
+        reports
+    }
+}
+
+#[test]
+fn who_subscribes_while_the_topic_is_restored_hears_of_its_refusal() {
+    let mut world = World::new();
+    world.subscribed("com.example.tick", 5);
+    world.lose();
+    world.join(ROUTER_BYTES_MAX);
+    let request = world.sent_one(32);
+    let (_, confirmation) = world.subscribe("com.example.tick");
+    assert!(world.sent().is_empty(), "one SUBSCRIBE is enough");
+    world.receive(json!([8, 32, request, {}, "wamp.error.not_authorized"]));
+    let answer = confirmation.unwrap().try_recv().expect("an answer");
+    assert!(matches!(answer, Err(SubscribeError::Wamp(_))), "{answer:?}");
+    // Nothing is left of it: the next one asks again.
+    let (_, confirmation) = world.subscribe("com.example.tick");
+    let request = world.sent_one(32);
+    world.receive(json!([33, request, 6]));
+    confirmation.unwrap().try_recv().unwrap().unwrap();
+}
+
+#[test]
+fn a_gap_goes_on_when_the_connection_is_lost_before_all_is_restored() {
+    let mut world = World::new();
+    world.subscribed("com.example.one", 5);
+    world.subscribed("com.example.other", 6);
+    world.lose();
+    world.pass(10);
+    world.join(ROUTER_BYTES_MAX);
+    let first = world.sent()[0][1].clone();
+    // The other's answer does not come any more.
+    world.receive(json!([33, first, 5]));
+    world.pass(1);
+    world.lose();
+    world.pass(20);
+    world.join(ROUTER_BYTES_MAX);
+    assert_eq!(world.reports(), []);
+    for (number, message) in world.sent().into_iter().enumerate() {
+        world.receive(json!([33, message[1], number + 5]));
+    }
+    let gaps = |reports: Vec<crate::connection::Restored>| -> Vec<(String, u64)> {
+        let all = reports.into_iter().flat_map(|report| report.subscriptions);
+        all.map(|restored| (restored.topic, restored.gap.as_secs())).collect()
+    };
+    let expected = [("com.example.one".to_owned(), 31), ("com.example.other".to_owned(), 31)];
+    assert_eq!(gaps(world.reports()), expected);
+    // Once it was told, the next gap begins anew.
+    world.pass(100);
+    world.lose();
+    world.pass(2);
+    world.join(ROUTER_BYTES_MAX);
+    for (number, message) in world.sent().into_iter().enumerate() {
+        world.receive(json!([33, message[1], number + 5]));
+    }
+    let expected = [("com.example.one".to_owned(), 2), ("com.example.other".to_owned(), 2)];
+    assert_eq!(gaps(world.reports()), expected);
+}
