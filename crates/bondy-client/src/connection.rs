@@ -154,7 +154,9 @@ pub enum ConnectionEvent {
     },
     /// What was registered and subscribed before has been asked for again, and every answer has come.
     Restored(Restored),
-    /// A registration is gone: revoked by the router, or refused when it was to be restored.
+    /// A registration is gone: revoked by the router, or refused when it was to be restored. (One that is still held,
+    /// as a rule by this client's own lost session, is asked for again for 90 s. A router that takes longer to notice
+    /// the loss refuses it for good.)
     RegistrationLost {
         /// Its procedure or pattern.
         procedure: String,

@@ -22,8 +22,9 @@ use crate::connection::{ConnectionEvent, EndReason, Lost};
 use crate::error::{RegisterError, SendError, WampError};
 use crate::invocation::InvocationContext;
 
-/// For so long a registration that is still held, probably by this client's own lost session, is asked for again.
-const RETRIES_MAX: Duration = Duration::from_secs(30);
+/// For so long a registration that is still held, probably by this client's own lost session, is asked for again. A
+/// router of this project notices a session that is frozen behind a proxy after 40 s, and another's pings may be rarer.
+const RETRIES_MAX: Duration = Duration::from_secs(90);
 /// The pause before the first of those retries; each following one is twice as long.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between two of them.
@@ -70,6 +71,8 @@ pub(crate) struct Registrations {
     pub(super) entries: BTreeMap<RegistrationToken, Registration>,
     by_id: HashMap<RegistrationId, RegistrationToken>,
     last_number: u64,
+    /// Nothing that was refused is due earlier. Kept, since it is asked for at every turn of the background task.
+    next_retry: Option<Instant>,
 }
 
 /// One registration.
@@ -126,18 +129,15 @@ impl Registrations {
         Some(registration)
     }
 
-    /// When the next registration that was refused is to be asked for again.
+    /// When the next registration that was refused is to be asked for again, at the earliest.
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        let times = self.entries.values().filter_map(|registration| match registration.stage {
-            Stage::Refused { again, .. } => Some(again),
-            Stage::Asked { .. } | Stage::There | Stage::Leaving(_) | Stage::Waiting => None,
-        });
-        times.min()
+        self.next_retry
     }
 
     /// The connection is gone: what was confirmed stays, to be restored.
     pub(super) fn disconnected(&mut self, effects: &mut Vec<Effect>) {
         self.by_id.clear();
+        self.next_retry = None;
         let mut gone = Vec::new();
         for (token, registration) in &mut self.entries {
             registration.id = None;
@@ -165,6 +165,7 @@ impl Registrations {
     /// The client is closed.
     pub(super) fn close(&mut self, reason: &EndReason, effects: &mut Vec<Effect>) {
         self.by_id.clear();
+        self.next_retry = None;
         for registration in std::mem::take(&mut self.entries).into_values() {
             if let Some(confirmation) = registration.confirmation {
                 let _ = confirmation.send(Err(RegisterError::Closed));
@@ -322,7 +323,10 @@ impl Session {
             && now < retry.until
         {
             let next = Retry { pause: (retry.pause * 2).min(RETRY_PAUSE_MAX), ..retry };
-            registration.stage = Stage::Refused { again: now + retry.pause, retry: next };
+            let again = now + retry.pause;
+            registration.stage = Stage::Refused { again, retry: next };
+            let earliest = self.registrations.next_retry.map_or(again, |earliest| earliest.min(again));
+            self.registrations.next_retry = Some(earliest);
             self.has_new_deadline = true;
             return;
         }
@@ -399,20 +403,21 @@ impl Session {
 
     /// Asks again for what was refused and is due.
     pub(super) fn retry_registrations(&mut self, now: Instant) {
-        let due = |registration: &Registration| match registration.stage {
-            Stage::Refused { again, retry } if again <= now => Some(retry),
-            Stage::Asked { .. }
-            | Stage::There
-            | Stage::Leaving(_)
-            | Stage::Waiting
-            | Stage::Refused { .. } => None,
-        };
-        let all: Vec<(RegistrationToken, Retry)> = self
+        if self.registrations.next_retry.is_none_or(|next| next > now) {
+            return;
+        }
+        let refused: Vec<(RegistrationToken, Instant, Retry)> = self
             .registrations
             .entries
             .iter()
-            .filter_map(|(token, registration)| Some((*token, due(registration)?)))
+            .filter_map(|(token, registration)| match registration.stage {
+                Stage::Refused { again, retry } => Some((*token, again, retry)),
+                Stage::Asked { .. } | Stage::There | Stage::Leaving(_) | Stage::Waiting => None,
+            })
             .collect();
-        all.into_iter().for_each(|(token, retry)| self.ask_again(token, retry));
+        let later = refused.iter().map(|(_, again, _)| *again).filter(|again| *again > now);
+        self.registrations.next_retry = later.min();
+        let due = refused.into_iter().filter(|(_, again, _)| *again <= now);
+        due.for_each(|(token, _, retry)| self.ask_again(token, retry));
     }
 }

@@ -1,7 +1,9 @@
 //! A session on imagined time: what it tells and answers after lost connections.
 
 use super::*;
+use crate::arguments::Arguments;
 use crate::error::SubscribeError;
+use crate::invocation::InvocationContext;
 use crate::subscribe::EventQueue;
 use bondy_wamp::id::SessionId;
 use bondy_wamp::message;
@@ -86,6 +88,26 @@ impl World {
         token
     }
 
+    /// A registration that the router has confirmed under this id.
+    fn registered(&mut self, procedure: &str, id: u64) -> RegistrationToken {
+        let new = Arc::new(NewRegistration {
+            procedure: procedure.into(),
+            match_policy: MatchPolicy::Exact,
+            invoke: None,
+            concurrency: 0,
+            force_reregister: false,
+            disclose_caller: false,
+            forward_timeout: false,
+            grace: Duration::ZERO,
+            handler: Arc::new(NoProcedure),
+        });
+        let (token, mut confirmed, _) = self.session.register(&new).unwrap();
+        let request = self.sent_one(64);
+        self.receive(json!([65, request, id]));
+        confirmed.try_recv().unwrap().unwrap();
+        token
+    }
+
     /// The reports about restorations since this was asked for the last time.
     fn reports(&mut self) -> Vec<crate::connection::Restored> {
         let mut reports = Vec::new();
@@ -96,6 +118,14 @@ impl World {
             }
         }
         reports
+    }
+}
+
+struct NoProcedure;
+
+impl Procedure for NoProcedure {
+    fn begin(&self, arguments: Arguments, _: InvocationContext) -> Answering {
+        Box::pin(std::future::ready(Ok(arguments)))
     }
 }
 
@@ -153,4 +183,24 @@ fn a_gap_goes_on_when_the_connection_is_lost_before_all_is_restored() {
     }
     let expected = [("com.example.one".to_owned(), 2), ("com.example.other".to_owned(), 2)];
     assert_eq!(gaps(world.reports()), expected);
+}
+
+#[test]
+fn a_registration_that_is_held_is_asked_for_longer_than_a_router_holds_it() {
+    let mut world = World::new();
+    world.registered("com.example.work", 7);
+    world.lose();
+    world.join(ROUTER_BYTES_MAX);
+    let lost_at = world.now;
+    // A router that pings each 30 s and waits 10 s, twice over.
+    while world.now.duration_since(lost_at) < Duration::from_secs(80) {
+        let request = world.sent_one(64);
+        world.receive(json!([8, 64, request, {}, "wamp.error.procedure_already_exists"]));
+        world.now = world.session.next_deadline().expect("it is asked for again");
+        world.session.expire(world.now);
+    }
+    let request = world.sent_one(64);
+    assert_eq!(world.session.next_deadline(), None, "an answer is to come");
+    world.receive(json!([65, request, 8]));
+    assert_eq!(world.reports()[0].registrations, ["com.example.work"]);
 }
