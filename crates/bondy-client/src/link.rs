@@ -261,7 +261,7 @@ impl Link {
 
 fn handle_message(session: &mut Session, serializer: Serializer, bytes: &[u8], now: Instant) {
     let handled = match message::parse(serializer, bytes) {
-        Ok(message) => session.handle(&message, now),
+        Ok(message) => session.handle(&message, bytes.len(), now),
         Err(error) => Err(Violation(error.to_string())),
     };
     if let Err(violation) = handled {

@@ -179,7 +179,7 @@ impl Harness {
 
     fn receive(&mut self, bytes: &[u8]) {
         let handled = match message::parse(self.serializer, bytes) {
-            Ok(message) => self.session.handle(&message, self.now),
+            Ok(message) => self.session.handle(&message, bytes.len(), self.now),
             Err(error) => Err(Violation(error.to_string())),
         };
         if let Err(violation) = handled {

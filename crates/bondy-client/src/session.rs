@@ -245,15 +245,20 @@ impl Session {
         self.phase == Phase::Leaving
     }
 
-    /// Handles one message of the router.
+    /// Handles one message of the router, which is so many bytes long: what waits to be read counts with its details.
     ///
     /// # Errors
     /// The message is none that a router may send now; the connection must end.
-    pub(crate) fn handle(&mut self, message: &Message<'_>, now: Instant) -> Result<(), Violation> {
+    pub(crate) fn handle(
+        &mut self,
+        message: &Message<'_>,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<(), Violation> {
         match message {
-            Message::Result(result) => self.handle_result(result),
-            Message::Event(event) => self.handle_event(event, now),
-            Message::Invocation(invocation) => self.handle_invocation(invocation),
+            Message::Result(result) => self.handle_result(result, bytes),
+            Message::Event(event) => self.handle_event(event, bytes, now),
+            Message::Invocation(invocation) => self.handle_invocation(invocation, bytes),
             Message::Interrupt(interrupt) => self.handle_interrupt(*interrupt),
             Message::Error(error) => self.handle_error(error, now)?,
             Message::Published(published) => self.handle_published(*published)?,

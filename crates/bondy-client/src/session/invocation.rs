@@ -109,10 +109,10 @@ pub(crate) enum Finished {
 }
 
 impl Session {
-    pub(super) fn handle_invocation(&mut self, invocation: &message::Invocation<'_>) {
+    pub(super) fn handle_invocation(&mut self, invocation: &message::Invocation<'_>, bytes: usize) {
         let request = invocation.request;
         if self.invocations.contains_key(&request) {
-            self.more_input(invocation);
+            self.more_input(invocation, bytes);
             return;
         }
         if self.is_late_input(invocation) {
@@ -143,11 +143,10 @@ impl Session {
         self.invocations.insert(request, running);
     }
 
-    fn more_input(&mut self, invocation: &message::Invocation<'_>) {
+    fn more_input(&mut self, invocation: &message::Invocation<'_>, bytes: usize) {
         let Some(running) = self.invocations.get_mut(&invocation.request) else { return };
         let Some(inputs) = &running.inputs else { return };
         let arguments = Arguments::received(invocation.payload);
-        let bytes = arguments.len();
         let is_last = !invocation.details.progress;
         if inputs.try_push(arguments, bytes).is_err() {
             let error = WampError::with_message(

@@ -63,11 +63,11 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn handle_event(&mut self, message: &message::Event<'_>, now: Instant) {
+    pub(super) fn handle_event(&mut self, message: &message::Event<'_>, bytes: usize, now: Instant) {
         // An event that was on its way while UNSUBSCRIBE was.
         let Some(topic) = self.topics.by_subscription(message.subscription) else { return };
         let event = Event::received(message, topic.uri());
-        let is_slow = topic.deliver(&event, message.payload.len(), message.details.dropped, now);
+        let is_slow = topic.deliver(&event, bytes, message.details.dropped, now);
         if is_slow {
             let topic = topic.uri().to_string();
             self.tell(&ConnectionEvent::SlowSubscription { topic });

@@ -139,7 +139,7 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_result(&mut self, result: &message::Result<'_>) {
+    pub(super) fn handle_result(&mut self, result: &message::Result<'_>, bytes: usize) {
         let request = result.request;
         // A result of a call that was abandoned here still comes sometimes.
         let Some(call) = self.calls.get(&request) else { return };
@@ -153,7 +153,7 @@ impl Session {
         let CallAnswer::Parts(queue) = &call.answer else { return };
         let part = Part::Partial(Reply::received(&result.details, result.payload));
         let parts_max = call.parts_max;
-        if queue.try_push(part, result.payload.len()).is_err()
+        if queue.try_push(part, bytes).is_err()
             && let Some(call) = self.calls.remove(&request)
         {
             call.answer.finish(Err(CallError::TooSlow(parts_max)));

@@ -1,7 +1,7 @@
 //! A session on imagined time: what it tells and answers after lost connections.
 
 use super::*;
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Details};
 use crate::error::SubscribeError;
 use crate::invocation::InvocationContext;
 use crate::subscribe::EventQueue;
@@ -48,7 +48,7 @@ impl World {
     fn receive(&mut self, message: serde_json::Value) {
         let bytes = message.to_string();
         let message = message::parse(Serializer::Json, bytes.as_bytes()).unwrap();
-        self.session.handle(&message, self.now).unwrap();
+        self.session.handle(&message, bytes.len(), self.now).unwrap();
     }
 
     /// What the session has sent since this was asked for the last time.
@@ -203,4 +203,25 @@ fn a_registration_that_is_held_is_asked_for_longer_than_a_router_holds_it() {
     assert_eq!(world.session.next_deadline(), None, "an answer is to come");
     world.receive(json!([65, request, 8]));
     assert_eq!(world.reports()[0].registrations, ["com.example.work"]);
+}
+
+#[test]
+fn details_count_for_what_may_wait_to_be_read() {
+    let mut world = World::new();
+    let call = OutgoingCall {
+        procedure: "com.example.count".to_owned(),
+        arguments: Arguments::none(),
+        receive_progress: true,
+        timeout_ms: 0,
+        disclose_me: false,
+        attributes: Details::new(Serializer::Json),
+    };
+    let parts = Arc::new(Queue::new(1000, 1000));
+    world.session.begin_call(&call, false, 1000, || CallAnswer::Parts(Arc::clone(&parts))).unwrap();
+    let request = world.sent_one(48);
+    let blob = "x".repeat(600);
+    for _ in 0..2 {
+        world.receive(json!([50, request, {"progress": true, "x_blob": blob}]));
+    }
+    assert_eq!(world.sent_one(49), request, "it is canceled");
 }
