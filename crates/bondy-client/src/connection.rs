@@ -96,6 +96,8 @@ pub enum EndReason {
         /// Its text for people.
         message: Option<String>,
     },
+    /// This side did not authenticate itself or the router; the text says why.
+    Authentication(String),
     /// The connection broke; the text says how.
     Lost(String),
     /// Nothing came from the router for this long, not even an answer to a ping.
@@ -121,6 +123,7 @@ impl std::fmt::Display for EndReason {
             EndReason::Closed => formatter.write_str("closed by this client"),
             EndReason::Goodbye { reason, message } => said(formatter, "said goodbye:", reason, message),
             EndReason::Abort { reason, message } => said(formatter, "aborted the session:", reason, message),
+            EndReason::Authentication(why) => write!(formatter, "authentication failed: {why}"),
             EndReason::Lost(how) => write!(formatter, "the connection was lost: {how}"),
             EndReason::Silent(time) => write!(formatter, "nothing came from the router for {time:?}"),
             EndReason::ProtocolViolation(how) => write!(formatter, "the router broke the protocol: {how}"),

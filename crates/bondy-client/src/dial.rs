@@ -82,6 +82,8 @@ pub(crate) struct Places {
 struct Health {
     /// When the last attempt or session there failed, unless one has succeeded since.
     failed: Option<Instant>,
+    /// The last attempt was refused in a way that another would be as well.
+    refused: bool,
 }
 
 impl Places {
@@ -110,12 +112,23 @@ impl Places {
 
     /// A session was joined there.
     pub(crate) fn succeeded(&mut self, index: usize) {
-        self.places[index].1.failed = None;
+        self.places[index].1 = Health::default();
     }
 
     /// An attempt failed there, or a session was lost.
     pub(crate) fn failed(&mut self, index: usize, now: Instant) {
-        self.places[index].1.failed = Some(now);
+        self.places[index].1 = Health { failed: Some(now), refused: false };
+    }
+
+    /// An attempt was refused there, for good as it seems.
+    pub(crate) fn refused(&mut self, index: usize, now: Instant) {
+        self.places[index].1 = Health { failed: Some(now), refused: true };
+    }
+
+    /// Was the last attempt refused wherever a router may be? One that is alone in refusing is set up wrongly, or not
+    /// completely yet.
+    pub(crate) fn all_refuse(&self) -> bool {
+        self.places.iter().all(|(_, health)| health.refused)
     }
 }
 
@@ -134,5 +147,18 @@ mod tests {
         assert_eq!(places.order(), [2, 1, 0]);
         places.succeeded(0);
         assert_eq!(places.order(), [0, 2, 1]);
+    }
+
+    #[test]
+    fn it_is_over_when_all_places_refuse() {
+        let place = |url: &str| Place::Endpoint(Endpoint::parse(url).unwrap());
+        let mut places = Places::new(vec![place("ws://a"), place("ws://b")]);
+        let now = Instant::now();
+        places.refused(0, now);
+        assert!(!places.all_refuse());
+        places.refused(1, now);
+        assert!(places.all_refuse());
+        places.failed(0, now);
+        assert!(!places.all_refuse());
     }
 }

@@ -64,13 +64,7 @@ impl Driver {
         for index in self.places.order() {
             match self.attempt(index).await {
                 Ok(joined) => return Ok(joined),
-                Err(error) => {
-                    let is_final = error.is_final();
-                    errors.push((self.places.place(index).to_string(), error));
-                    if is_final {
-                        break;
-                    }
-                }
+                Err(error) => errors.push((self.places.place(index).to_string(), error)),
             }
         }
         match errors.len() {
@@ -100,7 +94,10 @@ impl Driver {
                 Ok(Joined { index, link, details })
             }
             Err(error) => {
-                self.places.failed(index, Instant::now());
+                match error.is_final() {
+                    true => self.places.refused(index, Instant::now()),
+                    false => self.places.failed(index, Instant::now()),
+                }
                 tracing::debug!(%url, error = full(&error), "not connected");
                 Err(error)
             }
@@ -173,7 +170,10 @@ impl Driver {
                     }
                     shared.with(|session| session.expire(now));
                 }
-                end = poll_fn(|context| link.poll_io(&shared, context)) => return end,
+                // However the connection ends after GOODBYE, it was this side that wanted its end.
+                end = poll_fn(|context| link.poll_io(&shared, context)) => {
+                    return if watchdog.leave_until.is_some() { EndReason::Closed } else { end };
+                }
                 () = shared.woken() => {}
             }
         }
@@ -207,9 +207,10 @@ impl Driver {
                 Ok(joined) => return Ok(joined),
                 Err(error) => error,
             };
-            if error.is_final() {
+            if self.places.all_refuse() {
                 return Err(match error {
                     ConnectError::Refused { reason, message } => EndReason::Abort { reason, message },
+                    ConnectError::Authentication(error) => EndReason::Authentication(error.to_string()),
                     other => EndReason::Lost(full(&other)),
                 });
             }

@@ -77,7 +77,7 @@ pub(crate) fn may_join_again(reason: &str) -> bool {
 /// client gone, and it stays away.
 pub(crate) fn may_reconnect(end: &EndReason) -> bool {
     match end {
-        EndReason::Closed | EndReason::GaveUp { .. } => false,
+        EndReason::Closed | EndReason::GaveUp { .. } | EndReason::Authentication(_) => false,
         EndReason::Goodbye { reason, .. } => {
             [CloseUri::SystemShutdown, CloseUri::CloseRealm].iter().any(|known| known.as_str() == reason)
         }

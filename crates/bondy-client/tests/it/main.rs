@@ -9,6 +9,7 @@ mod connection;
 mod example;
 #[path = "../../../bondy-transport/tests/it/folder.rs"]
 mod folder;
+mod interruption;
 mod meta;
 mod misbehaviour;
 mod node;

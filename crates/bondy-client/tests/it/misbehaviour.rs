@@ -12,7 +12,7 @@ use crate::node::{in_time, run};
 use crate::script::{Peer, Script};
 
 /// A joined client, and the router's end of it.
-async fn joined(script: &Script) -> (Client, Peer) {
+pub(crate) async fn joined(script: &Script) -> (Client, Peer) {
     let quick = ReconnectPolicy {
         pause_min: Duration::from_millis(1),
         pause_max: Duration::from_millis(10),
@@ -102,7 +102,11 @@ fn an_error_for_another_kind_of_request_is_a_violation() {
     });
 }
 
-async fn registered(client: &Client, peer: &mut Peer, concurrency: u32) -> tokio::sync::watch::Sender<u32> {
+pub(crate) async fn registered(
+    client: &Client,
+    peer: &mut Peer,
+    concurrency: u32,
+) -> tokio::sync::watch::Sender<u32> {
     let (release, released) = tokio::sync::watch::channel(0_u32);
     let serving =
         client.register("com.example.work").concurrency(concurrency).serve(move |number: u32, _| {

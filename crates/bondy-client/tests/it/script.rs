@@ -46,9 +46,12 @@ impl Script {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("rs://{}", self.listener.local_addr().unwrap())
+    }
+
     pub(crate) fn builder(&self) -> bondy_client::Builder {
-        let url = format!("rs://{}", self.listener.local_addr().unwrap());
-        bondy_client::Client::builder().url(url).serializers([Serializer::Json])
+        bondy_client::Client::builder().url(self.url()).serializers([Serializer::Json])
     }
 
     /// The next connection, with the handshake of rawsocket done.

@@ -1,0 +1,65 @@
+//! What ends before its time: input, invocations that wait for their turn, connections.
+
+use std::time::Duration;
+
+use bondy_client::{CallError, Client, ConnectionEvent, ConnectionState, EndReason, ReconnectPolicy};
+use serde_json::json;
+
+use crate::misbehaviour::joined;
+use crate::node::{in_time, run};
+use crate::script::Script;
+
+#[test]
+fn a_router_that_just_closes_after_goodbye_has_lost_nothing() {
+    run(async {
+        let script = Script::start().await;
+        let (client, mut peer) = joined(&script).await;
+        let mut events = client.events();
+        let call = tokio::spawn(client.call::<()>("com.example.x").into_future());
+        peer.receive_type(48).await;
+        let closing = tokio::spawn(async move { client.close().await });
+        peer.receive_type(6).await;
+        drop(peer);
+        in_time("closing", closing).await.unwrap();
+        assert!(matches!(call.await.unwrap(), Err(CallError::Closed)));
+        let disconnected = ConnectionEvent::Disconnected { reason: EndReason::Closed, calls_failed: 1 };
+        assert_eq!(events.next().await, Some(disconnected));
+        assert_eq!(events.next().await, Some(ConnectionEvent::Closed(EndReason::Closed)));
+    });
+}
+
+async fn refuse(script: &Script) {
+    let mut peer = script.accept().await;
+    peer.receive().await;
+    peer.send(json!([3, {}, "wamp.error.no_such_realm"])).await;
+}
+
+#[test]
+fn one_router_that_refuses_is_not_the_end_where_there_are_others() {
+    run(async {
+        let (wrong, right) = (Script::start().await, Script::start().await);
+        let quick = ReconnectPolicy {
+            pause_min: Duration::from_millis(1),
+            pause_max: Duration::from_millis(1),
+            attempts_max: None,
+        };
+        let builder = Client::builder().url(wrong.url()).url(right.url()).reconnect(quick);
+        let builder = builder.serializers([bondy_client::Serializer::Json]);
+        let connecting = tokio::spawn(in_time("connecting", builder.connect()));
+        refuse(&wrong).await;
+        let peer = right.join().await;
+        let client = connecting.await.unwrap().unwrap();
+        drop(peer);
+        refuse(&wrong).await;
+        let peer = right.join().await;
+        // Only where all of them refuse, it is over.
+        drop(peer);
+        refuse(&wrong).await;
+        refuse(&right).await;
+        let mut state = client.state();
+        let closed = state.wait_for(|state| matches!(state, ConnectionState::Closed(_)));
+        let reason = "wamp.error.no_such_realm".to_owned();
+        let expected = ConnectionState::Closed(EndReason::Abort { reason, message: None });
+        assert_eq!(*in_time("the end", closed).await.unwrap(), expected);
+    });
+}
