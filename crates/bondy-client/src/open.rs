@@ -50,7 +50,8 @@ impl<T: FromReply> Open<T> {
     }
 }
 
-/// The input of an open call, as a sink; closing it sends an empty last input.
+/// The input of an open call, as a sink; closing it sends an empty last input. Dropping it before the last input
+/// cancels the call, whose results end with [`CallError::Canceled`]: input that was cut off must not look complete.
 #[derive(Debug)]
 pub struct Inputs {
     parts: Parts,
@@ -115,6 +116,15 @@ impl Inputs {
                 Err(CallError::Canceled)
             }
             Err(refusal) => Err(refused(&refusal)),
+        }
+    }
+}
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        if self.is_open {
+            let (ticket, mode) = (self.ticket, self.parts.cancel_mode);
+            self.parts.client.shared().with(|session| session.cancel_call(ticket, mode));
         }
     }
 }

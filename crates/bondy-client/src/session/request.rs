@@ -133,6 +133,16 @@ impl Session {
         }
     }
 
+    /// The caller gives up, and those who wait for the results hear of it: answers the call and tells the router.
+    pub(crate) fn cancel_call(&mut self, ticket: Ticket, mode: CancelMode) {
+        if self.is_pending(ticket)
+            && let Some(call) = self.calls.remove(&ticket.request)
+        {
+            call.answer.finish(Err(CallError::Canceled));
+            self.send_cancel(ticket.request, mode);
+        }
+    }
+
     fn send_cancel(&mut self, request: RequestId, mode: CancelMode) {
         if self.phase == Phase::Joined {
             self.send(&Message::Cancel(Cancel { request, mode }));

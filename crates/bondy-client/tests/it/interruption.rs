@@ -2,12 +2,34 @@
 
 use std::time::Duration;
 
-use bondy_client::{CallError, Client, ConnectionEvent, ConnectionState, EndReason, ReconnectPolicy};
+use bondy_client::{CallError, Client, ConnectionEvent, ConnectionState, EndReason, Open, ReconnectPolicy};
 use serde_json::json;
 
 use crate::misbehaviour::joined;
 use crate::node::{in_time, run};
 use crate::script::Script;
+
+#[test]
+fn input_that_is_dropped_before_its_end_cancels_the_call() {
+    run(async {
+        let script = Script::start().await;
+        let (client, mut peer) = joined(&script).await;
+        let Open { inputs, mut results } = client.call::<u64>("com.example.sum").arg(1).open().await.unwrap();
+        let request = peer.receive_type(48).await[1].clone();
+        drop(inputs);
+        assert_eq!(peer.receive().await, json!([49, request, {"mode": "killnowait"}]));
+        assert!(matches!(in_time("the end", results.next()).await, Some(Err(CallError::Canceled))));
+        // Input that came to its end is no reason to cancel.
+        let Open { mut inputs, mut results } =
+            client.call::<u64>("com.example.sum").arg(1).open().await.unwrap();
+        let request = peer.receive_type(48).await[1].clone();
+        inputs.finish(2).await.unwrap();
+        drop(inputs);
+        assert_eq!(peer.receive().await[0], 48);
+        peer.send(json!([50, request, {}, [3]])).await;
+        assert!(in_time("the result", results.next()).await.unwrap().is_ok());
+    });
+}
 
 #[test]
 fn a_router_that_just_closes_after_goodbye_has_lost_nothing() {
