@@ -156,12 +156,16 @@ pub(crate) async fn run(shared: Arc<Shared>, invocation: Box<Invocation>) {
         registration: invocation.registration,
         finished: Some(Finished::Panicked),
     };
-    let deadline = invocation.timeout.map(|timeout| Instant::now() + timeout);
+    let deadline = invocation.timeout.map(|timeout| Instant::from_std(invocation.received) + timeout);
+    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        guard.finished = Some(Finished::Stopped(Cancellation::Timeout));
+        return;
+    }
     let (signal, registered) = (Arc::clone(&invocation.signal), Arc::clone(&invocation.registered));
     let grace = registered.grace;
     let context = InvocationContext {
         inner: Arc::new(Inner {
-            shared,
+            shared: Arc::clone(&shared),
             generation: invocation.generation,
             request: invocation.request,
             procedure: invocation.procedure,
@@ -180,6 +184,13 @@ pub(crate) async fn run(shared: Arc<Shared>, invocation: Box<Invocation>) {
         answer = running => Finished::Answered(answer),
         cancellation = stopped(&signal, deadline, grace) => Finished::Stopped(cancellation),
     });
+    // As requests do, answers wait for room: meanwhile the invocation counts as running. One that was told to stop is
+    // answered at once, if at all.
+    tokio::select! {
+        biased;
+        () = shared.room() => {}
+        _ = signal.canceled() => {}
+    }
 }
 
 /// Resolves when a handler that was told to stop has had its grace.

@@ -24,6 +24,8 @@ const READ_BYTES: usize = 32 * 1024;
 const READS_MAX: usize = 16;
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
+/// Answers to pings that wait to be written. Beyond, and where one is longer than that, a ping is not answered.
+const PONG_BYTES_MAX: usize = 64 * 1024;
 
 /// A connection that messages go through.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct Link {
     /// Frames on their way out, from `written` on.
     writing: Vec<u8>,
     written: usize,
+    /// Bytes of answers to pings among them.
+    pongs: usize,
     needs_flush: bool,
     /// Messages that are being framed; empty in between.
     outgoing: Outgoing,
@@ -49,6 +53,7 @@ impl Link {
             received: connection.received,
             writing: Vec::new(),
             written: 0,
+            pongs: 0,
             needs_flush: false,
             outgoing: Outgoing::default(),
             heard: Instant::now(),
@@ -195,6 +200,7 @@ impl Link {
     fn take_outgoing(&mut self, shared: &Arc<Shared>) -> bool {
         self.writing.clear();
         self.written = 0;
+        self.pongs = 0;
         if self.writing.capacity() > KEPT_BYTES_MAX {
             self.writing = Vec::new();
         }
@@ -212,15 +218,18 @@ impl Link {
         let now = Instant::now();
         let mut rest = self.received.as_mut_slice();
         let before = rest.len();
-        let (codec, writing) = (&mut self.codec, &mut self.writing);
+        let (codec, writing, pongs) = (&mut self.codec, &mut self.writing, &mut self.pongs);
         let end = shared.with(|session| {
             loop {
                 match codec.next(&mut rest) {
                     Ok(Received::Message(bytes)) => handle_message(session, codec.serializer(), &bytes, now),
-                    Ok(Received::Ping(payload)) => {
-                        // One that is too long to be answered is its sender's mistake.
+                    // One that is too long to be answered is its sender's mistake.
+                    Ok(Received::Ping(payload)) if *pongs + payload.len() <= PONG_BYTES_MAX => {
+                        let before = writing.len();
                         let _ = codec.append_pong(&payload, writing);
+                        *pongs += writing.len() - before;
                     }
+                    Ok(Received::Ping(_)) => {}
                     Ok(Received::Pong(_)) => {}
                     Ok(Received::Close(close)) => {
                         codec.append_close(close.code, "", writing);

@@ -258,7 +258,7 @@ impl Session {
         match message {
             Message::Result(result) => self.handle_result(result, bytes),
             Message::Event(event) => self.handle_event(event, bytes, now),
-            Message::Invocation(invocation) => self.handle_invocation(invocation, bytes),
+            Message::Invocation(invocation) => self.handle_invocation(invocation, bytes, now),
             Message::Interrupt(interrupt) => self.handle_interrupt(*interrupt),
             Message::Error(error) => self.handle_error(error, now)?,
             Message::Published(published) => self.handle_published(*published)?,

@@ -121,10 +121,13 @@ impl Shared {
         }
     }
 
-    /// Waits until there is room.
+    /// Waits until there is room. Of many that wait, those that the first ones leave no room go on waiting.
     pub(crate) async fn room(self: &Arc<Self>) {
-        let room = self.room.notified();
-        if !self.with(|session| session.has_room()) {
+        loop {
+            let room = self.room.notified();
+            if self.with(|session| session.has_room()) {
+                return;
+            }
             room.await;
         }
     }

@@ -1,7 +1,7 @@
 //! Invocations: those that run, those that wait for their turn, and how they are told to stop.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bondy_wamp::error_uri::ErrorUri;
 use bondy_wamp::id::RequestId;
@@ -81,6 +81,8 @@ pub(crate) struct Invocation {
     pub(crate) arguments: Arguments,
     pub(crate) procedure: Arc<str>,
     pub(crate) receive_progress: bool,
+    pub(crate) received: Instant,
+    /// Counted from when it was received.
     pub(crate) timeout: Option<Duration>,
     pub(crate) caller: Option<Identity>,
     pub(crate) trustlevel: Option<u64>,
@@ -92,6 +94,7 @@ pub(crate) struct Invocation {
 /// An invocation that was not answered.
 #[derive(Debug)]
 pub(super) struct Running {
+    registration: RegistrationToken,
     signal: Arc<Signal>,
     /// Present as long as more input may come.
     inputs: Option<Arc<Queue<Arguments>>>,
@@ -109,7 +112,12 @@ pub(crate) enum Finished {
 }
 
 impl Session {
-    pub(super) fn handle_invocation(&mut self, invocation: &message::Invocation<'_>, bytes: usize) {
+    pub(super) fn handle_invocation(
+        &mut self,
+        invocation: &message::Invocation<'_>,
+        bytes: usize,
+        now: Instant,
+    ) {
         let request = invocation.request;
         if self.invocations.contains_key(&request) {
             self.more_input(invocation, bytes);
@@ -132,8 +140,12 @@ impl Session {
             self.refuse(request, "too many invocations are waiting");
             return;
         }
-        let received = Invocation::received(invocation, self.generation, token, &registration.new);
-        let running = Running { signal: Arc::clone(&received.signal), inputs: received.inputs.clone() };
+        let received = Invocation::received(invocation, self.generation, token, &registration.new, now);
+        let running = Running {
+            registration: token,
+            signal: Arc::clone(&received.signal),
+            inputs: received.inputs.clone(),
+        };
         if is_full {
             registration.queued.push_back(received);
         } else {
@@ -212,16 +224,29 @@ impl Session {
     pub(super) fn handle_interrupt(&mut self, interrupt: Interrupt) {
         let Some(running) = self.invocations.get_mut(&interrupt.request) else { return };
         let (signal, inputs) = (Arc::clone(&running.signal), running.inputs.take());
+        let registration = running.registration;
         if let Some(inputs) = inputs {
             self.end_inputs(interrupt.request, &inputs);
         }
+        let was_queued = self.take_queued(registration, interrupt.request);
         match interrupt.mode {
+            CancelMode::Kill if was_queued => {
+                self.end_invocation(interrupt.request);
+                self.answer(interrupt.request, Finished::Stopped(Cancellation::Kill));
+            }
             CancelMode::Kill => signal.cancel(Cancellation::Kill),
             CancelMode::KillNoWait | CancelMode::Skip => {
                 signal.cancel(Cancellation::NoWait);
                 self.end_invocation(interrupt.request);
             }
         }
+    }
+
+    /// Takes an invocation out of those that wait for their turn; false if it is none of them.
+    fn take_queued(&mut self, registration: RegistrationToken, request: RequestId) -> bool {
+        let Some(registration) = self.registrations.entries.get_mut(&registration) else { return false };
+        let position = registration.queued.iter().position(|queued| queued.request == request);
+        position.and_then(|position| registration.queued.remove(position)).is_some()
     }
 
     /// The connection is gone, or the client is closed.
@@ -281,7 +306,7 @@ impl Session {
         registration.running = registration.running.saturating_sub(1);
         while !registration.is_full() {
             let Some(next) = registration.queued.pop_front() else { return };
-            // One that was interrupted while it waited is not begun.
+            // One that ended while it waited is not begun.
             if self.invocations.contains_key(&next.request) {
                 registration.running += 1;
                 self.effects.push(Effect::Invoke(next));
@@ -346,6 +371,7 @@ impl Invocation {
         generation: u64,
         registration: RegistrationToken,
         registered: &Arc<NewRegistration>,
+        now: Instant,
     ) -> Box<Self> {
         let details = &message.details;
         let procedure = match &details.procedure {
@@ -362,6 +388,7 @@ impl Invocation {
             arguments: Arguments::received(message.payload),
             procedure,
             receive_progress: details.receive_progress,
+            received: now,
             timeout: Some(details.timeout_ms).filter(|ms| *ms > 0).map(Duration::from_millis).map(bounded),
             caller: details.caller.as_ref().map(Identity::of),
             trustlevel: details.trustlevel,

@@ -1,13 +1,13 @@
 //! What ends before its time: input, invocations that wait for their turn, connections.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bondy_client::{CallError, Client, ConnectionEvent, ConnectionState, EndReason, Open, ReconnectPolicy};
 use serde_json::json;
 
-use crate::misbehaviour::joined;
+use crate::misbehaviour::{joined, registered};
 use crate::node::{in_time, run};
-use crate::script::Script;
+use crate::script::{Script, settle};
 
 #[test]
 fn input_that_is_dropped_before_its_end_cancels_the_call() {
@@ -28,6 +28,44 @@ fn input_that_is_dropped_before_its_end_cancels_the_call() {
         assert_eq!(peer.receive().await[0], 48);
         peer.send(json!([50, request, {}, [3]])).await;
         assert!(in_time("the result", results.next()).await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn an_invocation_that_is_killed_while_it_waits_is_answered_and_not_begun() {
+    run(async {
+        let script = Script::start().await;
+        let (client, mut peer) = joined(&script).await;
+        let release = registered(&client, &mut peer, 1).await;
+        for request in 1..4 {
+            peer.send(json!([68, request, 5, {}, [request]])).await;
+        }
+        peer.send(json!([69, 2, {"mode": "kill"}])).await;
+        assert_eq!(peer.receive().await, json!([8, 68, 2, {}, "wamp.error.canceled"]));
+        release.send_replace(10);
+        assert_eq!(peer.receive().await, json!([70, 1, {}, [1]]));
+        assert_eq!(peer.receive().await, json!([70, 3, {}, [3]]));
+        drop(client);
+    });
+}
+
+#[test]
+fn the_time_of_an_invocation_runs_while_it_waits_for_its_turn() {
+    run(async {
+        let script = Script::start().await;
+        let (client, mut peer) = joined(&script).await;
+        let release = registered(&client, &mut peer, 1).await;
+        peer.send(json!([68, 1, 5, {}, [1]])).await;
+        peer.send(json!([68, 2, 5, {"timeout": 1}, [2]])).await;
+        settle(&mut peer).await;
+        let received = Instant::now();
+        while received.elapsed() < Duration::from_millis(3) {
+            tokio::task::yield_now().await;
+        }
+        release.send_replace(10);
+        assert_eq!(peer.receive().await, json!([70, 1, {}, [1]]));
+        assert_eq!(peer.receive().await, json!([8, 68, 2, {}, "wamp.error.timeout"]));
+        drop(client);
     });
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Script {
 /// One connection of a client.
 pub(crate) struct Peer<S = TcpStream> {
     stream: S,
+    /// Answers to pings that have come.
+    pub(crate) pongs: usize,
 }
 
 /// Connections in memory that hold so many bytes in each direction, and the router's ends of them.
@@ -75,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         assert_eq!(request[0], 0x7f);
         // Takes messages of up to 64 KiB.
         stream.write_all(&[0x7f, 0x70 | Serializer::Json.rawsocket_id(), 0, 0]).await.unwrap();
-        Self { stream }
+        Self { stream, pongs: 0 }
     }
 
     async fn welcome(&mut self) {
@@ -102,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             match header[0] & 7 {
                 0 => return Some(bytes),
                 1 => self.write(2, &bytes).await,
+                2 => self.pongs += 1,
                 _ => {}
             }
         }
@@ -131,10 +134,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.write(0, bytes).await;
     }
 
+    pub(crate) async fn ping(&mut self, bytes: &[u8]) {
+        self.write(1, bytes).await;
+    }
+
     async fn write(&mut self, kind: u8, bytes: &[u8]) {
         let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
         // The client may be gone already, which the test then finds out.
         let _ = self.stream.write_all(&[kind, length[1], length[2], length[3]]).await;
         let _ = self.stream.write_all(bytes).await;
     }
+}
+
+/// Waits until the client has handled everything that it was sent: an invocation of nothing that it registered is
+/// refused.
+pub(crate) async fn settle<S: AsyncRead + AsyncWrite + Unpin>(peer: &mut Peer<S>) {
+    peer.send(serde_json::json!([68, 2000, 77, {}])).await;
+    assert_eq!(peer.receive_type(8).await[2], 2000);
 }

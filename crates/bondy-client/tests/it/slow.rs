@@ -1,13 +1,18 @@
 //! A router that reads slowly, or not at all, and a client that has one thread for everything.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use bondy_client::{Builder, Client, ConnectionEvent, EndReason, PublishError, ReconnectPolicy, Serializer};
+use bondy_client::{
+    Builder, Client, ConnectionEvent, EndReason, PublishError, ReconnectPolicy, Serializer, WampError,
+};
+use serde_json::json;
 
 use crate::node::{DEADLINE, in_time};
-use crate::script::{join_memory, memory};
+use crate::script::{join_memory, memory, settle};
 
 /// What a connection holds: every message is larger, so that the client waits for each.
 const PIPE_BYTES: usize = 1024;
@@ -103,5 +108,60 @@ fn a_client_whose_router_never_reads_can_be_closed() {
             last = Some(event);
         }
         assert_eq!(last, Some(ConnectionEvent::Closed(EndReason::Closed)));
+    });
+}
+
+#[test]
+fn answers_of_handlers_wait_for_room_too() {
+    run_alone(|| async {
+        let (connector, mut ends) = memory(PIPE_BYTES);
+        let connecting = tokio::spawn(builder().connect_over(connector));
+        let mut peer = join_memory(&mut ends).await;
+        let client = in_time("the client", connecting).await.unwrap().unwrap();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&begun);
+        let serving = client.register("com.example.large").concurrency(1).serve(move |(): (), _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<_, WampError>("x".repeat(8 * 1024)) }
+        });
+        let registering = tokio::spawn(serving.into_future());
+        let request = peer.receive_type(64).await[1].clone();
+        peer.send(json!([65, request, 5])).await;
+        in_time("the registration", registering).await.unwrap().unwrap().detach();
+        for number in 1..101 {
+            peer.send(json!([68, number, 5, {}])).await;
+        }
+        // All that can happen without a reader happens by then.
+        for _ in 0..2000 {
+            tokio::task::yield_now().await;
+        }
+        // What is being written, and 16 KiB, and the one that waits.
+        assert!(begun.load(Ordering::Relaxed) < 8, "{begun:?}");
+        for number in 1..101 {
+            assert_eq!(peer.receive_type(70).await[1], number);
+        }
+    });
+}
+
+#[test]
+fn pings_of_a_router_that_does_not_read_are_not_all_answered() {
+    run_alone(|| async {
+        let (connector, mut ends) = memory(PIPE_BYTES);
+        let connecting = tokio::spawn(builder().connect_over(connector));
+        let mut peer = join_memory(&mut ends).await;
+        let client = in_time("the client", connecting).await.unwrap().unwrap();
+        for _ in 0..300 {
+            peer.ping(&[0; 1024]).await;
+        }
+        // Longer ones serve no purpose.
+        peer.ping(&[0; 100_000]).await;
+        settle(&mut peer).await;
+        assert!((1..100).contains(&peer.pongs), "{}", peer.pongs);
+        // Once it reads again, it is answered again.
+        let before = peer.pongs;
+        peer.ping(b"again").await;
+        settle(&mut peer).await;
+        assert_eq!(peer.pongs, before + 1);
+        drop(client);
     });
 }
