@@ -50,7 +50,8 @@ pub trait Authenticator: Send + 'static {
         Ok(Value::Null)
     }
 
-    /// Answers a CHALLENGE. It may take its time: it is called where waiting does not matter.
+    /// Answers a CHALLENGE. It may take its time: it is called where waiting does not matter. When it takes longer than
+    /// connecting may, that attempt fails, and so do others as long as it has not returned.
     ///
     /// # Errors
     /// The challenge cannot be answered, or must not be.

@@ -1,11 +1,12 @@
 //! Describing a client before it connects.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bondy_transport::client::{ConnectOptions, Endpoint, TlsOptions};
 use bondy_wamp::serializer::Serializer;
 use bondy_wamp::uri::{UriRule, is_valid};
+use tokio::sync::Mutex;
 
 use crate::authentication::Authenticator;
 use crate::client::Client;
@@ -212,6 +213,7 @@ impl Builder {
                     .into_iter()
                     .map(|one| Arc::new(Mutex::new(one)))
                     .collect(),
+                connect_timeout: self.connect_timeout,
             },
             options: self.options,
             connect_timeout: self.connect_timeout,

@@ -5,7 +5,9 @@ use bondy_wamp::feature::Features;
 use bondy_wamp::message::{self, Challenge, Hello, HelloDetails, Message, Welcome};
 use bondy_wamp::value::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::authentication::{AuthenticationError, Authenticator};
 use crate::connection::SessionDetails;
@@ -18,7 +20,8 @@ const CHALLENGES_MAX: usize = 8;
 /// How a router lets a client in that it asks nothing, unless it says otherwise.
 const ANONYMOUS: &str = "anonymous";
 
-/// An authenticator that may be sent to where waiting does not matter.
+/// An authenticator that may be sent to where waiting does not matter. It is locked for each step of a join, and never
+/// waited for: one that still thinks about the challenge of a join that was given up is not there for the next one.
 pub(crate) type SharedAuthenticator = Arc<Mutex<Box<dyn Authenticator>>>;
 
 /// Whom to join as.
@@ -28,6 +31,8 @@ pub(crate) struct Identification {
     pub(crate) authrole: Option<String>,
     /// Empty: anonymous, by not saying anything.
     pub(crate) authenticators: Vec<SharedAuthenticator>,
+    /// How long connecting and joining may take.
+    pub(crate) connect_timeout: Duration,
 }
 
 impl std::fmt::Debug for Identification {
@@ -60,9 +65,10 @@ impl Identification {
                     let index = self.chosen(&challenge.authmethod)?;
                     chosen = Some(index);
                     let authenticator = Arc::clone(&self.authenticators[index]);
+                    let mut authenticator = authenticator.try_lock_owned().map_err(|_| self.busy())?;
                     // Hashing a password may take a second.
                     let answering = tokio::task::spawn_blocking(move || {
-                        lock(&authenticator).answer(&challenge, channel_id.as_ref())
+                        authenticator.answer(&challenge, channel_id.as_ref())
                     });
                     let answer = answering.await.map_err(|error| {
                         AuthenticationError::new("answering the challenge", error.to_string())
@@ -81,12 +87,12 @@ impl Identification {
         Err(ConnectError::ProtocolViolation(format!("more than {CHALLENGES_MAX} challenges")))
     }
 
-    fn hello(&self, channel_id: Option<&[u8; 32]>) -> Result<Hello, AuthenticationError> {
+    fn hello(&self, channel_id: Option<&[u8; 32]>) -> Result<Hello, ConnectError> {
         let mut authextra = BTreeMap::new();
         let mut authmethods = Vec::new();
         let mut authid = None;
         for authenticator in &self.authenticators {
-            let mut authenticator = lock(authenticator);
+            let mut authenticator = self.lock(authenticator)?;
             authmethods.push(authenticator.authmethod().to_owned());
             authid = authid.or_else(|| authenticator.authid().map(str::to_owned));
             if let Value::Dict(entries) = authenticator.authextra(channel_id)? {
@@ -110,7 +116,7 @@ impl Identification {
     /// Lets the authenticator check what the router proves of itself. A router that did not challenge names the method
     /// that it let the client in by, which must be one that was offered: else leaving out the challenge would be a way
     /// around the proof.
-    fn verify(&self, challenged: Option<usize>, welcome: &Value) -> Result<(), AuthenticationError> {
+    fn verify(&self, challenged: Option<usize>, welcome: &Value) -> Result<(), ConnectError> {
         let index = match challenged {
             Some(index) => index,
             None if self.authenticators.is_empty() => return Ok(()),
@@ -119,20 +125,31 @@ impl Identification {
                 self.chosen(named.unwrap_or(ANONYMOUS))?
             }
         };
-        lock(&self.authenticators[index]).verify(welcome)
+        Ok(self.lock(&self.authenticators[index])?.verify(welcome)?)
     }
 
     /// The index of the method that the router chose.
-    fn chosen(&self, authmethod: &str) -> Result<usize, AuthenticationError> {
-        let is_chosen = |one: &SharedAuthenticator| lock(one).authmethod() == authmethod;
-        self.authenticators.iter().position(is_chosen).ok_or_else(|| {
-            AuthenticationError::new(authmethod, "the router chose a method that was not offered")
-        })
+    fn chosen(&self, authmethod: &str) -> Result<usize, ConnectError> {
+        for (index, authenticator) in self.authenticators.iter().enumerate() {
+            if self.lock(authenticator)?.authmethod() == authmethod {
+                return Ok(index);
+            }
+        }
+        let problem = "the router chose a method that was not offered";
+        Err(AuthenticationError::new(authmethod, problem).into())
     }
-}
 
-fn lock(authenticator: &SharedAuthenticator) -> MutexGuard<'_, Box<dyn Authenticator>> {
-    authenticator.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock<'a>(
+        &self,
+        authenticator: &'a SharedAuthenticator,
+    ) -> Result<MutexGuard<'a, Box<dyn Authenticator>>, ConnectError> {
+        authenticator.try_lock().map_err(|_| self.busy())
+    }
+
+    /// An authenticator has not answered the challenge of an earlier join yet.
+    fn busy(&self) -> ConnectError {
+        ConnectError::Timeout(self.connect_timeout)
+    }
 }
 
 async fn receive(link: &mut Link) -> Result<Reply, ConnectError> {

@@ -1,18 +1,19 @@
 //! A router that reads slowly, or not at all, and a client that has one thread for everything.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bondy_client::{
-    Builder, Client, ConnectionEvent, EndReason, PublishError, ReconnectPolicy, Serializer, WampError,
+    Authenticate, AuthenticationError, Authenticator, Builder, Challenge, Client, ConnectError,
+    ConnectionEvent, EndReason, PublishError, ReconnectPolicy, Serializer, Value, WampError,
 };
 use serde_json::json;
 
 use crate::node::{DEADLINE, in_time};
-use crate::script::{join_memory, memory, settle};
+use crate::script::{Script, join_memory, memory, settle};
 
 /// What a connection holds: every message is larger, so that the client waits for each.
 const PIPE_BYTES: usize = 1024;
@@ -163,5 +164,42 @@ fn pings_of_a_router_that_does_not_read_are_not_all_answered() {
         settle(&mut peer).await;
         assert_eq!(peer.pongs, before + 1);
         drop(client);
+    });
+}
+
+/// Answers when it is told to, which is never in time.
+struct Hesitant(Arc<Mutex<Receiver<()>>>);
+
+impl Authenticator for Hesitant {
+    fn authmethod(&self) -> &str {
+        "ticket"
+    }
+
+    fn authid(&self) -> Option<&str> {
+        None
+    }
+
+    fn answer(&mut self, _: &Challenge, _: Option<&[u8; 32]>) -> Result<Authenticate, AuthenticationError> {
+        let _ = self.0.lock().unwrap().recv();
+        Ok(Authenticate { signature: "late".to_owned(), extra: Value::from([]) })
+    }
+}
+
+#[test]
+fn an_authenticator_that_takes_too_long_blocks_nothing() {
+    run_alone(|| async {
+        let script = Script::start().await;
+        let (answer, asked) = channel();
+        let builder = script.builder().url(script.url()).connect_timeout(Duration::from_millis(200));
+        let builder = builder.authentication(Hesitant(Arc::new(Mutex::new(asked))));
+        let connecting = tokio::spawn(in_time("an error", builder.connect()));
+        let mut peer = script.accept().await;
+        peer.receive().await;
+        peer.send(json!([4, "ticket", {}])).await;
+        let _second = script.accept().await;
+        let error = connecting.await.unwrap().unwrap_err();
+        let ConnectError::All(errors) = error else { panic!("{error}") };
+        assert!(errors.iter().all(|(_, error)| matches!(error, ConnectError::Timeout(_))), "{errors:?}");
+        drop(answer);
     });
 }
