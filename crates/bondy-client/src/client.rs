@@ -132,6 +132,7 @@ impl Client {
 }
 
 /// What happens to a client's connection.
+#[must_use = "dropping the stream ends it"]
 #[derive(Debug)]
 pub struct ConnectionEvents {
     queue: Arc<Queue<ConnectionEvent>>,

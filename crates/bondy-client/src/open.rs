@@ -13,6 +13,7 @@ use crate::session::{Refusal, Ticket};
 use crate::shared::RoomWait;
 
 /// An open call: input goes in, results come out. It is canceled when its results are dropped before the last.
+#[must_use = "dropping an open call cancels it"]
 #[derive(Debug)]
 pub struct Open<T> {
     /// What goes in.

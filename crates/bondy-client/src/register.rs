@@ -189,6 +189,7 @@ impl IntoFuture for Serve {
 /// A registered procedure. Dropping it unregisters; invocations that run go on.
 ///
 /// It outlives lost connections: see [`ConnectionEvent::Restored`](crate::ConnectionEvent::Restored).
+#[must_use = "dropping a registration unregisters; see `detach`"]
 #[derive(Debug)]
 pub struct Registration {
     client: Client,

@@ -237,6 +237,7 @@ impl IntoFuture for Subscribe {
 ///
 /// It outlives lost connections: [`ConnectionEvent::Restored`](crate::ConnectionEvent::Restored) says what it missed.
 /// It ends when the router revokes the subscription, or the client is closed.
+#[must_use = "dropping a subscription unsubscribes"]
 #[derive(Debug)]
 pub struct Subscription {
     client: Client,
