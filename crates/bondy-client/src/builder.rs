@@ -35,7 +35,6 @@ pub const OUTGOING_BYTES_DEFAULT: usize = 1024 * 1024;
 /// | outgoing bytes | 1 MiB | beyond, senders wait for the socket |
 /// | close timeout | 5 s | a router that does not answer GOODBYE holds nobody up |
 #[must_use = "a client connects when `connect` is awaited"]
-#[derive(Debug)]
 pub struct Builder {
     urls: Vec<String>,
     realm: String,
@@ -49,6 +48,23 @@ pub struct Builder {
     while_disconnected: WhileDisconnected,
     outgoing_bytes_max: usize,
     close_timeout: Duration,
+}
+
+impl std::fmt::Debug for Builder {
+    /// Without what may be secret: queries of URLs, values of headers, and what authenticators know.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |url: &String| Endpoint::parse(url).map(|endpoint| endpoint.without_query()).ok();
+        let urls: Vec<Option<String>> = self.urls.iter().map(shown).collect();
+        let headers: Vec<&str> = self.options.headers.iter().map(|(name, _)| name.as_str()).collect();
+        formatter
+            .debug_struct("Builder")
+            .field("urls", &urls)
+            .field("realm", &self.realm)
+            .field("authenticators", &self.authenticators)
+            .field("authrole", &self.authrole)
+            .field("headers", &headers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Builder {
@@ -227,5 +243,22 @@ impl Builder {
         let client = Client::new(Arc::clone(&shared));
         shared.runtime().spawn(driver.run(joined));
         Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_shows_no_secrets() {
+        let builder = Client::builder().url("wss://a.example/ws?token=s3cret").url("s3cret: no url");
+        let builder =
+            builder.authentication(crate::Ticket::new("alice", "s3cret")).connect_options(|options| {
+                options.headers.push(("Authorization".to_owned(), "s3cret".to_owned()));
+            });
+        let shown = format!("{builder:?}");
+        assert!(shown.contains("wss://a.example/ws") && shown.contains("Authorization"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
     }
 }
