@@ -30,8 +30,7 @@ pub(crate) struct KeepAlive {
     pub(crate) timeout: Duration,
 }
 
-/// What the background task owns.
-#[derive(Debug)]
+/// What the background task owns: options with secrets, so it is not shown.
 pub(crate) struct Driver {
     pub(crate) shared: Arc<Shared>,
     pub(crate) places: Places,
@@ -248,7 +247,8 @@ impl Watchdog {
     fn silence_ends(&self, link: &Link) -> Option<Instant> {
         let keep_alive = self.keep_alive?;
         Some(match self.pinged.filter(|pinged| *pinged >= link.heard()) {
-            Some(pinged) => pinged + keep_alive.timeout,
+            // A ping stands behind all that was to be written before it, which on a slow line takes its time.
+            Some(pinged) => link.ping_moved().max(pinged) + keep_alive.timeout,
             None => link.heard() + keep_alive.interval,
         })
     }
@@ -274,5 +274,79 @@ impl Watchdog {
         link.ping(self.pings);
         self.pinged = Some(now);
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{Limits, OutgoingEvent};
+    use crate::shared::WhileDisconnected;
+    use bondy_transport::client::connect_stream;
+    use bondy_wamp::id::SessionId;
+    use bondy_wamp::serializer::Serializer;
+    use bondy_wamp::value::Value;
+    use std::task::Poll;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    /// A joined session, its connection in memory that holds 1 KiB, and the router's end of that.
+    async fn joined() -> (Arc<Shared>, Link, DuplexStream) {
+        let (client, mut router) = tokio::io::duplex(1024);
+        let options = ConnectOptions { serializers: vec![Serializer::Json], ..ConnectOptions::default() };
+        let answering = async {
+            router.read_exact(&mut [0; 4]).await.unwrap();
+            router.write_all(&[0x7f, 0xf0 | Serializer::Json.rawsocket_id(), 0, 0]).await.unwrap();
+        };
+        let (connection, ()) = tokio::join!(connect_stream(client.into(), &options), answering);
+        let link = Link::new(connection.unwrap());
+        let limits = Limits { outgoing_bytes_max: 1 << 20 };
+        let shared = Shared::new(limits, WhileDisconnected::Fail, Duration::ZERO);
+        let details =
+            SessionDetails::new(SessionId(1), Value::Null, "realm1", String::new(), Serializer::Json);
+        shared.with(|session| session.joined(Arc::new(details), link.message_bytes_max(), Instant::now()));
+        (shared, link, router)
+    }
+
+    async fn turn(link: &mut Link, shared: &Arc<Shared>) {
+        poll_fn(|context| {
+            assert!(link.poll_io(shared, context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_slow_line_is_not_taken_for_a_silent_one_and_a_frozen_one_is() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (shared, mut link, mut router) = joined().await;
+            let keep_alive = KeepAlive { interval: Duration::ZERO, timeout: Duration::from_secs(10) };
+            let mut watchdog =
+                Watchdog { keep_alive: Some(keep_alive), pinged: None, pings: 0, leave_until: None };
+            shared.with(|session| session.publish(&OutgoingEvent::of_bytes(8 * 1024))).unwrap();
+            turn(&mut link, &shared).await;
+            assert_eq!(watchdog.check(&mut link, Instant::now()), None);
+            // As long as the router reads, the ping is on its way.
+            let mut ends = watchdog.silence_ends(&link).unwrap();
+            for _ in 0..4 {
+                router.read_exact(&mut [0; 512]).await.unwrap();
+                turn(&mut link, &shared).await;
+                let later = watchdog.silence_ends(&link).unwrap();
+                assert!(later > ends, "the router reads");
+                ends = later;
+            }
+            turn(&mut link, &shared).await;
+            assert_eq!(watchdog.silence_ends(&link), Some(ends), "the router does not read");
+            // Once the line has it all, writing more is no sign of life.
+            while link.has_unwritten() {
+                router.read_exact(&mut [0; 512]).await.unwrap();
+                turn(&mut link, &shared).await;
+            }
+            ends = watchdog.silence_ends(&link).unwrap();
+            shared.with(|session| session.publish(&OutgoingEvent::of_bytes(10))).unwrap();
+            turn(&mut link, &shared).await;
+            assert_eq!(watchdog.silence_ends(&link), Some(ends));
+            assert!(matches!(watchdog.check(&mut link, ends), Some(EndReason::Silent(_))));
+        });
     }
 }

@@ -43,6 +43,10 @@ pub(crate) struct Link {
     /// Messages that are being framed; empty in between.
     outgoing: Outgoing,
     heard: Instant,
+    /// When the last ping, or something before it, was written for the last time.
+    ping_moved: Instant,
+    /// That ping is not written yet.
+    ping_waits: bool,
 }
 
 impl Link {
@@ -57,6 +61,8 @@ impl Link {
             needs_flush: false,
             outgoing: Outgoing::default(),
             heard: Instant::now(),
+            ping_moved: Instant::now(),
+            ping_waits: false,
         }
     }
 
@@ -178,7 +184,7 @@ impl Link {
             }
             match Pin::new(&mut self.stream).poll_write(context, &self.writing[self.written..]) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => self.written += count,
+                Poll::Ready(Ok(count)) => self.wrote(count),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(()),
             }
@@ -194,6 +200,14 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.written += count;
+        if self.ping_waits {
+            self.ping_moved = Instant::now();
+            self.ping_waits = self.written < self.writing.len();
+        }
     }
 
     /// Frames the session's messages; false if there are none.
@@ -256,6 +270,20 @@ impl Link {
     pub(crate) fn ping(&mut self, number: u64) {
         // Eight bytes are never too long.
         let _ = self.codec.append_ping(&number.to_be_bytes(), &mut self.writing);
+        self.ping_moved = Instant::now();
+        self.ping_waits = true;
+    }
+
+    /// When the last ping came nearer to the router for the last time, as far as this side sees: a line that takes what
+    /// stands before it is slow, and not silent.
+    pub(crate) fn ping_moved(&self) -> Instant {
+        self.ping_moved
+    }
+
+    /// Is there something that the socket has not taken?
+    #[cfg(test)]
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.written < self.writing.len()
     }
 
     /// Says that nothing more comes, where the protocol has a word for that, and closes.

@@ -26,6 +26,23 @@ pub(crate) struct OutgoingEvent {
     pub(crate) attributes: Details,
 }
 
+#[cfg(test)]
+impl OutgoingEvent {
+    /// An event with so many bytes of text.
+    pub(crate) fn of_bytes(bytes: usize) -> Self {
+        Self {
+            topic: "com.example.topic".to_owned(),
+            arguments: Arguments::of(&"x".repeat(bytes)).expect("text can be encoded"),
+            acknowledge: false,
+            exclude_me: true,
+            disclose_me: false,
+            retain: false,
+            receivers: Receivers::default(),
+            attributes: Details::new(bondy_wamp::serializer::Serializer::Json),
+        }
+    }
+}
+
 /// What comes back for an acknowledged publication.
 pub(crate) type Acknowledgement = oneshot::Receiver<Result<bondy_wamp::id::PublicationId, PublishError>>;
 
