@@ -119,6 +119,10 @@ impl Session {
         now: Instant,
     ) {
         let request = invocation.request;
+        // Behind GOODBYE no answer may be sent.
+        if self.phase != Phase::Joined {
+            return;
+        }
         if self.invocations.contains_key(&request) {
             self.more_input(invocation, bytes);
             return;
@@ -334,6 +338,9 @@ impl Session {
     }
 
     fn send_error(&mut self, request: RequestId, error: &WampError) {
+        if self.phase != Phase::Joined {
+            return;
+        }
         if let Err(refusal) = self.try_send_error(request, error) {
             // Without arguments an error is some bytes more than its URI.
             let _ = self.try_send_error(request, &too_large(&refusal));

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::invocation::Invocation;
 use super::request::Request;
-use super::{Effect, HELD_MAX, Refusal, Session, Violation};
+use super::{Effect, HELD_MAX, Phase, Refusal, Session, Violation};
 use crate::arguments::Arguments;
 use crate::connection::WhyEnded;
 use crate::connection::{ConnectionEvent, EndReason, Lost};
@@ -277,6 +277,11 @@ impl Session {
     ) {
         let Some(registration) = self.registrations.entries.get_mut(&token) else { return };
         let Some(id) = registration.id else { return };
+        // Behind GOODBYE nothing may be sent, and with the session the registration ends.
+        if self.phase != Phase::Joined {
+            drop(self.remove_registration(token));
+            return;
+        }
         registration.stage = Stage::Leaving(waiter);
         let sent = self.request_with(|session, request| {
             session.try_send(&Message::Unregister(message::Unregister { request, registration: id }))
@@ -341,9 +346,13 @@ impl Session {
             return;
         }
         let procedure = registration.new.procedure.to_string();
+        let is_wanted = !matches!(registration.stage, Stage::Asked { is_wanted: false, .. });
         if registration.is_restoring {
             let lost = Lost { uri: procedure.clone(), error: error.clone() };
-            self.restored(|report| report.lost.push(lost));
+            self.restored(|report| report.lost.extend(is_wanted.then_some(lost)));
+        }
+        if !is_wanted {
+            return;
         }
         registration.ended.send_replace(Some(WhyEnded::Lost(error.clone())));
         self.tell(&ConnectionEvent::RegistrationLost { procedure, error: error.clone() });
@@ -377,8 +386,8 @@ impl Session {
         }
     }
 
-    /// Asks again for every registration; how many.
-    pub(super) fn restore_registrations(&mut self, now: Instant) -> usize {
+    /// Asks again for every registration.
+    pub(super) fn restore_registrations(&mut self, now: Instant) {
         let tokens: Vec<RegistrationToken> = self.registrations.entries.keys().copied().collect();
         let retry = Retry { until: now + RETRIES_MAX, pause: RETRY_PAUSE_MIN };
         for token in &tokens {
@@ -387,7 +396,6 @@ impl Session {
             }
             self.ask_again(*token, retry);
         }
-        tokens.len()
     }
 
     fn ask_again(&mut self, token: RegistrationToken, retry: Retry) {

@@ -20,12 +20,11 @@ impl Session {
             return;
         }
         let report = self.restoring.take().unwrap_or_default().report;
-        // Answers come later; nothing is outstanding that could be answered in between.
-        self.restoring = Some(Restoring { outstanding: 1, report });
-        let asked = self.restore_registrations(now) + self.restore_subscriptions();
-        if let Some(restoring) = &mut self.restoring {
-            restoring.outstanding += asked;
-        }
+        // Counted before anything is asked: what cannot be asked for is answered at once. The one more is this step.
+        let outstanding = 1 + self.registrations.entries.len() + self.topics.len();
+        self.restoring = Some(Restoring { outstanding, report });
+        self.restore_registrations(now);
+        self.restore_subscriptions();
         self.restored(|_| {});
     }
 

@@ -15,7 +15,7 @@ use bondy_wamp::uri::MatchPolicy;
 use tokio::sync::oneshot;
 
 use super::request::Request;
-use super::{HELD_MAX, Refusal, Session, Violation, since};
+use super::{HELD_MAX, Phase, Refusal, Session, Violation, since};
 use crate::connection::{ConnectionEvent, EndReason, Lost, RestoredSubscription};
 use crate::error::{SendError, SubscribeError, WampError};
 use crate::subscribe::{Event, EventQueue};
@@ -142,6 +142,11 @@ impl Topic {
 }
 
 impl Topics {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The topic of a subscription that is there.
     pub(super) fn by_subscription(&mut self, id: SubscriptionId) -> Option<&mut Topic> {
         self.entries.get_mut(self.by_id.get(&id)?)
@@ -328,6 +333,10 @@ impl Session {
         let id = topic.id;
         self.topics.remove(token);
         let Some(subscription) = id else { return false };
+        // Behind GOODBYE nothing may be sent, and with the session the subscription ends.
+        if self.phase != Phase::Joined {
+            return false;
+        }
         let sent = self.request_with(|session, request| {
             session.try_send(&Message::Unsubscribe(message::Unsubscribe { request, subscription }))
         });
@@ -462,8 +471,8 @@ impl Session {
         Ok(())
     }
 
-    /// Asks again for every subscription; how many.
-    pub(super) fn restore_subscriptions(&mut self) -> usize {
+    /// Asks again for every subscription.
+    pub(super) fn restore_subscriptions(&mut self) {
         let wanted: Vec<(TopicToken, Arc<str>, MatchPolicy, bool)> = self
             .topics
             .entries
@@ -472,19 +481,18 @@ impl Session {
                 (*token, Arc::clone(&topic.uri), topic.match_policy, topic.wants_retained())
             })
             .collect();
-        let mut asked = 0;
         for (token, uri, policy, get_retained) in wanted {
-            // What was accepted once is not too large now, unless this router takes less than the one before.
-            let Ok(request) = self.send_subscribe(&uri, policy, get_retained) else {
-                self.lose_topic(token, &ErrorUri::PayloadSizeExceeded.into());
-                continue;
-            };
-            self.requests.insert(request, Request::Subscribe { topic: token, subscriber: None });
+            let sent = self.send_subscribe(&uri, policy, get_retained);
             if let Some(topic) = self.topics.entries.get_mut(&token) {
                 topic.pending += 1;
             }
-            asked += 1;
+            match sent {
+                Ok(request) => {
+                    self.requests.insert(request, Request::Subscribe { topic: token, subscriber: None });
+                }
+                // What was accepted once is not too large now, unless this router takes less than the one before.
+                Err(_) => self.subscribe_refused(token, None, &ErrorUri::PayloadSizeExceeded.into()),
+            }
         }
-        asked
     }
 }

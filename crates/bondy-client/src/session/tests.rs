@@ -225,3 +225,54 @@ fn details_count_for_what_may_wait_to_be_read() {
     }
     assert_eq!(world.sent_one(49), request, "it is canceled");
 }
+
+#[test]
+fn nothing_follows_a_goodbye() {
+    let mut world = World::new();
+    let subscriber = world.subscribed("com.example.tick", 5);
+    let registration = world.registered("com.example.work", 7);
+    assert!(world.session.leave());
+    assert_eq!(world.sent()[0][0], 6);
+    // The application drops what it holds while the answer is awaited.
+    assert!(world.session.unsubscribe(subscriber).is_none());
+    let _ = world.session.unregister(registration);
+    world.receive(json!([68, 1, 7, {}]));
+    world.receive(json!([68, 2, 99, {}]));
+    assert_eq!(world.sent(), Vec::<serde_json::Value>::new());
+    assert!(!world.session.take_effects().iter().any(|effect| matches!(effect, Effect::Invoke(_))));
+}
+
+#[test]
+fn what_a_new_router_takes_no_request_for_is_reported_with_the_rest() {
+    let mut world = World::new();
+    let long = format!("com.example.{}", "x".repeat(500));
+    world.subscribed("com.example.tick", 5);
+    world.subscribed(&long, 6);
+    world.registered(&long, 7);
+    world.registered("com.example.work", 8);
+    world.lose();
+    world.join(256);
+    assert_eq!(world.reports(), [], "answers are still to come");
+    for message in world.sent() {
+        let answer = if message[0] == 32 { 33 } else { 65 };
+        world.receive(json!([answer, message[1], 9]));
+    }
+    let reports = world.reports();
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].registrations, ["com.example.work"]);
+    assert_eq!(reports[0].subscriptions[0].topic, "com.example.tick");
+    let lost: Vec<&str> = reports[0].lost.iter().map(|lost| &*lost.uri).collect();
+    assert_eq!(lost, [&*long, &*long]);
+}
+
+#[test]
+fn who_gave_a_registration_up_does_not_hear_of_its_loss() {
+    let mut world = World::new();
+    let registration = world.registered("com.example.work", 7);
+    world.lose();
+    world.join(ROUTER_BYTES_MAX);
+    let request = world.sent_one(64);
+    assert!(world.session.unregister(registration).is_none());
+    world.receive(json!([8, 64, request, {}, "wamp.error.not_authorized"]));
+    assert_eq!(world.reports(), [crate::connection::Restored::default()]);
+}
