@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ struct Inner {
     receive_progress: bool,
     deadline: Option<Instant>,
     signal: Arc<Signal>,
-    inputs: Option<Arc<Queue<Arguments>>>,
+    /// Until they are asked for: a queue has one reader.
+    inputs: Mutex<Option<Arc<Queue<Arguments>>>>,
 }
 
 impl InvocationContext {
@@ -106,9 +107,10 @@ impl InvocationContext {
     }
 
     /// Further inputs of a call whose input comes in parts; none for other calls. The first part is the handler's
-    /// argument.
+    /// argument. They are there for the first who asks; any further stream is empty.
     pub fn input<T: FromArguments>(&self) -> InputStream<T> {
-        InputStream { inputs: self.inner.inputs.clone(), input: PhantomData }
+        let inputs = self.inner.inputs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        InputStream { inputs, input: PhantomData }
     }
 
     /// The client that serves this invocation, as long as the application holds a handle of it. (A handler that owned
@@ -175,7 +177,7 @@ pub(crate) async fn run(shared: Arc<Shared>, invocation: Box<Invocation>) {
             receive_progress: invocation.receive_progress,
             deadline,
             signal: Arc::clone(&signal),
-            inputs: invocation.inputs,
+            inputs: Mutex::new(invocation.inputs),
         }),
     };
     let running = registered.handler.begin(invocation.arguments, context);

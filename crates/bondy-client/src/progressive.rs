@@ -65,19 +65,26 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Sends a call. With `more`, further input follows.
+    /// Sends a call. With `more`, further input follows. Its timeout covers the waiting for a connection and for room.
     pub(crate) async fn begin(parts: &Parts, more: bool) -> Result<(Self, Ticket), CallError> {
         let shared = parts.client.shared();
         let queue = Arc::new(Queue::new(PARTS_MAX, PART_BYTES_MAX));
-        let ticket = shared
-            .begin(|session| {
-                let answer = || CallAnswer::Parts(Arc::clone(&queue));
-                session.begin_call(&parts.call, more, PARTS_MAX, answer)
-            })
-            .await?;
-        let guard = CancelOnDrop::new(shared, ticket, parts.cancel_mode);
         let timer = |timeout| (timeout, Box::pin(tokio::time::sleep(timeout + TIMEOUT_SLACK)));
-        Ok((Self { parts: queue, guard, timeout: parts.timeout.map(timer) }, ticket))
+        let mut timeout = parts.timeout.map(timer);
+        let sending = shared.begin(|session| {
+            let answer = || CallAnswer::Parts(Arc::clone(&queue));
+            session.begin_call(&parts.call, more, PARTS_MAX, answer)
+        });
+        let ticket = match &mut timeout {
+            None => sending.await?,
+            Some((timeout, timer)) => tokio::select! {
+                biased;
+                sent = sending => sent?,
+                () = timer => return Err(CallError::Timeout(*timeout)),
+            },
+        };
+        let guard = CancelOnDrop::new(shared, ticket, parts.cancel_mode);
+        Ok((Self { parts: queue, guard, timeout }, ticket))
     }
 
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Part>, CallError>> {

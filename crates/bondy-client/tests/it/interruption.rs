@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bondy_client::{CallError, Client, ConnectionEvent, ConnectionState, EndReason, Open, ReconnectPolicy};
+use bondy_client::{
+    CallError, Client, ConnectionEvent, ConnectionState, EndReason, Open, ReconnectPolicy, WampError,
+    WhileDisconnected,
+};
 use serde_json::json;
 
 use crate::misbehaviour::{joined, registered};
@@ -121,5 +124,50 @@ fn one_router_that_refuses_is_not_the_end_where_there_are_others() {
         let reason = "wamp.error.no_such_realm".to_owned();
         let expected = ConnectionState::Closed(EndReason::Abort { reason, message: None });
         assert_eq!(*in_time("the end", closed).await.unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_timeout_holds_while_a_call_waits_to_be_sent() {
+    run(async {
+        let script = Script::start().await;
+        let builder = script.builder().while_disconnected(WhileDisconnected::Wait(Duration::from_secs(60)));
+        let (client, peer) = tokio::join!(in_time("connecting", builder.connect()), script.join());
+        let client = client.unwrap();
+        let mut state = client.state();
+        drop(peer);
+        let lost = state.wait_for(|state| *state == ConnectionState::Disconnected);
+        assert!(in_time("the loss", lost).await.is_ok());
+        let call = || client.call::<u64>("com.example.sum").timeout(Duration::from_millis(1));
+        let mut results = call().progressive();
+        let (result, opened) = tokio::join!(results.next(), call().open());
+        assert!(matches!(result, Some(Err(CallError::Timeout(_)))), "{result:?}");
+        assert!(matches!(opened, Err(CallError::Timeout(_))), "{opened:?}");
+    });
+}
+
+#[test]
+fn further_input_has_one_reader() {
+    run(async {
+        let script = Script::start().await;
+        let (client, mut peer) = joined(&script).await;
+        let serving = client.register("com.example.sum").serve(|first: u64, context| async move {
+            let mut inputs = context.input::<u64>();
+            let mut others = context.input::<u64>();
+            assert!(others.next().await.is_none());
+            let mut sum = first;
+            while let Some(input) = inputs.next().await {
+                sum += input.map_err(WampError::runtime)?;
+            }
+            Ok::<_, WampError>(sum)
+        });
+        let registering = tokio::spawn(serving.into_future());
+        let request = peer.receive_type(64).await[1].clone();
+        peer.send(json!([65, request, 5])).await;
+        let registration = in_time("the registration", registering).await.unwrap().unwrap();
+        peer.send(json!([68, 1, 5, {"progress": true}, [1]])).await;
+        peer.send(json!([68, 1, 5, {}, [2]])).await;
+        assert_eq!(peer.receive().await, json!([70, 1, {}, [3]]));
+        drop(registration);
     });
 }
