@@ -8,7 +8,7 @@ use bondy_wamp::serializer::Serializer;
 use bondy_wamp::uri::{UriRule, is_valid};
 use tokio::sync::Mutex;
 
-use crate::authentication::Authenticator;
+use crate::authentication::{AuthenticationError, Authenticator};
 use crate::client::Client;
 use crate::connection::EndReason;
 use crate::dial::{Connector, Place, Places};
@@ -102,6 +102,10 @@ impl Builder {
     }
 
     /// Adds a way to prove who the client is; of several the router chooses. Without any it joins as anonymous.
+    ///
+    /// All are for the same authid, since HELLO has one; a method without one goes with the authid of the others.
+    /// Beside a [`Ticket`](crate::Ticket) no other method protects anything: a router that is not the right one asks
+    /// for the ticket.
     pub fn authentication(mut self, authenticator: impl Authenticator) -> Self {
         self.authenticators.push(Box::new(authenticator));
         self
@@ -187,7 +191,8 @@ impl Builder {
     }
 
     /// Connects and joins. Every URL is tried once; from then on the client reconnects by itself. The future may be
-    /// dropped, which gives up. Must be called in a tokio runtime with I/O and time, in which the client then lives.
+    /// dropped, which gives up. Must be called in a tokio runtime with I/O and time, in which the client then lives;
+    /// requests are awaited in a runtime with time, too.
     ///
     /// # Errors
     /// What hindered it.
@@ -214,6 +219,7 @@ impl Builder {
         if !is_valid(&self.realm, UriRule::Loose) {
             return Err(ConnectError::Realm(self.realm));
         }
+        check_authids(&self.authenticators)?;
         let limits = Limits { outgoing_bytes_max: self.outgoing_bytes_max };
         let shared = Shared::new(limits, self.while_disconnected, self.close_timeout);
         let mut driver = Driver {
@@ -243,6 +249,21 @@ impl Builder {
         let client = Client::new(Arc::clone(&shared));
         shared.runtime().spawn(driver.run(joined));
         Ok(client)
+    }
+}
+
+/// HELLO has one authid, whichever method the router chooses.
+fn check_authids(authenticators: &[Box<dyn Authenticator>]) -> Result<(), AuthenticationError> {
+    let mut authids = authenticators.iter().filter_map(|one| Some((one.authmethod(), one.authid()?)));
+    let Some((_, first)) = authids.next() else { return Ok(()) };
+    match authids.find(|(_, authid)| *authid != first) {
+        None => Ok(()),
+        Some((authmethod, authid)) => {
+            let problem = format!(
+                "is for {authid}, and the methods before it are for {first}; use one client for each"
+            );
+            Err(AuthenticationError::new(authmethod, problem))
+        }
     }
 }
 

@@ -64,7 +64,8 @@ impl Register {
     }
 
     /// How many invocations run at once; 0, the default, is any number. The router is told, and a router that does not
-    /// keep to it finds 1,024 more waiting here, and then `wamp.error.unavailable`.
+    /// keep to it finds 1,024 more waiting here, and then `wamp.error.unavailable`. It bounds the answers that wait to
+    /// be written, too: with 0 there are as many as the router has invocations pending.
     pub fn concurrency(mut self, invocations: u32) -> Self {
         self.concurrency = invocations;
         self

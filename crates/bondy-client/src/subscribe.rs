@@ -191,7 +191,7 @@ impl Subscribe {
     }
 
     /// Asks for the event that the topic's last publisher had the router retain. After a lost connection it is asked
-    /// for again; one that this stream had already is not delivered twice.
+    /// for again; one that this stream had already, among its newest 4,096, is not delivered twice.
     pub fn get_retained(mut self) -> Self {
         self.get_retained = true;
         self

@@ -48,6 +48,20 @@ async fn welcome(peer: &mut Peer, authextra: Value) {
 }
 
 #[test]
+fn methods_for_different_authids_are_refused_before_anything_is_sent() {
+    run(async {
+        let script = Script::start().await;
+        let builder =
+            script.builder().authentication(Anonymous).authentication(Scram::new("alice", "s3cret"));
+        let error = builder.authentication(Ticket::new("bob", "s3cret")).connect().await.unwrap_err();
+        assert!(
+            matches!(&error, ConnectError::Authentication(error) if error.authmethod == "ticket"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
 fn a_router_that_lets_a_client_in_without_asking_has_proved_nothing() {
     run(async {
         let script = Script::start().await;
