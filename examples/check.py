@@ -8,6 +8,7 @@ example whose toolchain is missing is named as skipped. Exit codes: 0 all fine, 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -27,7 +28,11 @@ from driver.router import Router, default_binary, exit_on_sigterm  # noqa: E402
 URL = "ws://127.0.0.1:18080/ws"
 DEADLINE_S = 30.0
 NODE_MODULES = ROOT / "interop/node_modules"
-DOCUMENTS = ["README.md", "docs/getting-started.md", "docs/testkit.md"]
+# The folders whose programs say in a package.json what `npm install` gets.
+PACKAGES = ["node", "browser", "testkit/javascript"]
+DOCUMENTS = ["README.md", "docs/getting-started.md", "docs/testkit.md", "docs/client.md"]
+# Its listing is compiled with the documentation of the crate.
+CLIENT = "crates/bondy-client/README.md"
 # What is listed in full, each in one of the documents.
 LISTED = [
     "python/callee.py",
@@ -79,10 +84,10 @@ def running(command: list[str], env: dict[str, str] | None = None) -> Iterator[P
                 process.wait()
 
 
-def output_of(command: list[str], env: dict[str, str] | None = None) -> str:
+def output_of(command: list[str], env: dict[str, str] | None = None, folder: Path | None = None) -> str:
     """What the command prints; a failure if it does not end well, and in time."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=env)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=env, cwd=folder)
     except subprocess.TimeoutExpired:
         raise Failed(f"`{' '.join(command)}` did not end") from None
     if done.returncode != 0:
@@ -171,8 +176,8 @@ def go_calls(router: Router, folder: Path) -> None:
 
 
 def testkit_environment() -> dict[str, str]:
-    """Where the tests that use the testkit find it, and their clients."""
-    return {"BONDY_TESTKIT": f"{default_binary()} testkit", "NODE_PATH": str(NODE_MODULES), **os.environ}
+    """Where the tests that use the testkit find it."""
+    return {"BONDY_TESTKIT": f"{default_binary()} testkit", **os.environ}
 
 
 def testkit_python(_router: Router, _folder: Path) -> None:
@@ -181,12 +186,31 @@ def testkit_python(_router: Router, _folder: Path) -> None:
     output_of(command, testkit_environment())
 
 
-def testkit_javascript(_router: Router, _folder: Path) -> None:
+def testkit_javascript(_router: Router, folder: Path) -> None:
+    """As a reader runs them: in their own folder, with the packages in `node_modules`."""
     if shutil.which("node") is None or not (NODE_MODULES / "autobahn").is_dir():
         raise Skipped("Node.js with autobahn is not installed")
-    printed = output_of(["node", "--test", str(HERE / "testkit/javascript/watcher.test.js")], testkit_environment())
+    copy = folder / "javascript"
+    shutil.copytree(HERE / "testkit/javascript", copy, ignore=shutil.ignore_patterns("node_modules"))
+    (copy / "node_modules").symlink_to(NODE_MODULES)
+    printed = output_of(["node", "--test"], testkit_environment(), copy)
     if not re.search(r"^# pass [1-9]", printed, re.MULTILINE):
         raise Failed(f"`node --test` ran nothing:\n{printed}")
+
+
+def packages(_router: Router, _folder: Path) -> None:
+    """`npm install` gets what the programs of a folder use, in the versions that they are run with here."""
+    tested = (ROOT / "interop/setup.sh").read_text()
+    for name in PACKAGES:
+        named = json.loads((HERE / name / "package.json").read_text())["dependencies"]
+        text = "".join(file.read_text() for pattern in ("*.js", "*.html") for file in (HERE / name).glob(pattern))
+        used = set(re.findall(r"require\('([^.:']+)'\)|node_modules/([\w-]+)/", text))
+        used = {package for found in used for package in found if package}
+        if used != named.keys():
+            raise Failed(f"{name}/package.json and its programs differ in {', '.join(sorted(used ^ named.keys()))}")
+        other = [f"{package}@{version}" for package, version in named.items() if f"{package}@{version}" not in tested]
+        if other:
+            raise Failed(f"{name}/package.json has {', '.join(other)}, and interop/setup.sh another version")
 
 
 def configuration(_router: Router, folder: Path) -> None:
@@ -237,6 +261,9 @@ def listings(_router: Router, _folder: Path) -> None:
     different = [name for name in LISTED if (HERE / name).read_text() not in shown]
     if different:
         raise Failed(f"no listing in {' or '.join(DOCUMENTS)} equals {', '.join(different)}")
+    compiled = re.findall(r"^```rust,no_run\n(.*?)^```$", (ROOT / CLIENT).read_text(), re.MULTILINE | re.DOTALL)
+    if not compiled or not shown.issuperset(compiled):
+        raise Failed(f"docs/client.md does not list the program of {CLIENT}")
 
 
 def metrics(router: Router, _folder: Path) -> None:
@@ -260,6 +287,7 @@ def main() -> int:
             go_calls,
             testkit_python,
             testkit_javascript,
+            packages,
             configuration,
             listings,
             metrics,
