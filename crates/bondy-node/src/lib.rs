@@ -29,7 +29,7 @@ use std::fmt::Write as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use crate::handle::NodeHandle;
-pub use crate::listener::ListenError;
+pub use crate::listener::{ListenError, TakenListener};
 pub use crate::node::StartError;
 
 use crate::config::{Config, Problems};

@@ -48,6 +48,9 @@ pub enum ListenError {
         #[source]
         source: BindError,
     },
+    /// Somebody listens already where listeners should; all of them, so that they can be mended at once.
+    #[error("address already in use: {}", name_all(.0))]
+    InUse(Vec<TakenListener>),
     /// The certificates cannot be used.
     #[error("listener `{name}`")]
     Tls {
@@ -57,6 +60,21 @@ pub enum ListenError {
         #[source]
         source: TlsError,
     },
+}
+
+/// A listener whose address is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenListener {
+    /// The listener.
+    pub name: String,
+    /// `HOST:PORT` or `unix:PATH`.
+    pub address: String,
+}
+
+fn name_all(taken: &[TakenListener]) -> String {
+    let names: Vec<String> =
+        taken.iter().map(|taken| format!("{} of listener `{}`", taken.address, taken.name)).collect();
+    names.join(", ")
 }
 
 impl ListenerContext {
@@ -84,7 +102,13 @@ impl ListenerContext {
             Bind::Tcp { host, port } => BindAddress::Tcp { host: host.clone(), port: *port },
             Bind::Unix { path } => BindAddress::Unix { path: path.clone(), mode: 0o600 },
         };
-        Socket::bind(&address).await.map_err(|source| ListenError::Bind { name: self.name.clone(), source })
+        let name = self.name.clone();
+        Socket::bind(&address).await.map_err(|source| match source {
+            BindError::InUse(address) => {
+                ListenError::InUse(vec![TakenListener { name, address: address.to_string() }])
+            }
+            source => ListenError::Bind { name, source },
+        })
     }
 }
 

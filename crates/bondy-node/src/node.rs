@@ -311,13 +311,23 @@ impl RunningNode {
         let node = Arc::new(Node::new(config, shared.clone()));
         let mut listeners = Vec::new();
         let mut sockets = Vec::new();
-        let mut bound = BTreeMap::new();
+        let (mut bound, mut taken) = (BTreeMap::new(), Vec::new());
         for (name, listener) in &config.listeners {
             let context = ListenerContext::new(name.clone(), listener.clone(), Arc::clone(&node))?;
-            let socket = context.bind().await?;
+            let socket = match context.bind().await {
+                Ok(socket) => socket,
+                Err(ListenError::InUse(more)) => {
+                    taken.extend(more);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             bound.insert(name.clone(), socket.address().to_string());
             listeners.push(Arc::new(context));
             sockets.push(socket);
+        }
+        if !taken.is_empty() {
+            return Err(ListenError::InUse(taken).into());
         }
         let mut workers = Vec::new();
         let mut handles = Vec::new();

@@ -150,3 +150,26 @@ fn a_certificate_that_is_none_is_a_mistake_of_the_configuration() {
         "{error}"
     );
 }
+
+#[test]
+fn every_address_in_use_is_named_with_the_flag_that_chooses_another() {
+    let taken: Vec<_> =
+        (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let [admin, tcp] = [0, 1].map(|index: usize| taken[index].local_addr().expect("an address").to_string());
+    let settings = [
+        "listeners.public.bind=127.0.0.1:0".to_owned(),
+        format!("listeners.admin.bind={admin}"),
+        format!("listeners.tcp.bind={tcp}"),
+    ];
+    let folder = Folder::new();
+    let flags = settings.iter().flat_map(|setting| ["--set", setting.as_str()]);
+    let arguments: Vec<&str> = ["start", "--dev"].into_iter().chain(flags).collect();
+    let output = bondy(&folder.0, &arguments, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    let said =
+        format!("address already in use: {admin} of listener `admin`, {tcp} of listener `tcp`\n  help: ");
+    assert!(error.contains(&said), "{error}");
+    let flags = "--set listeners.admin.bind=127.0.0.1:0 --set listeners.tcp.bind=127.0.0.1:0\n";
+    assert!(error.ends_with(flags), "{error}");
+}

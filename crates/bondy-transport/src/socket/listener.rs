@@ -99,8 +99,8 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
-    /// Another process listens on the Unix socket.
-    #[error("cannot listen on {0}: another process does; stop it or choose another path")]
+    /// Somebody listens there already.
+    #[error("cannot listen on {0}: somebody does already; stop that process or choose another address")]
     InUse(BindAddress),
     /// The path is taken by something that is not a socket, which is not deleted.
     #[error("cannot listen on {0}: the path exists and is not a socket; remove it or choose another path")]
@@ -123,7 +123,10 @@ enum ListeningSocket {
 impl Listener {
     /// Opens a listener, registered with the current runtime.
     pub async fn bind(address: &BindAddress) -> Result<Listener, BindError> {
-        let failed = |source| BindError::Socket { address: address.clone(), source };
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse(address.clone()),
+            _ => BindError::Socket { address: address.clone(), source },
+        };
         match address {
             BindAddress::Tcp { host, port } => {
                 let resolved = resolve(address, host, *port).await?;
