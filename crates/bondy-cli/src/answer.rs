@@ -13,6 +13,9 @@ use crate::wire;
 /// The URI of a call that nothing came of in time.
 const TIMEOUT: &str = "wamp.error.timeout";
 
+/// The URI of a call that this side gave up.
+const CANCELED: &str = "wamp.error.canceled";
+
 /// The payload of a message that came.
 pub(crate) fn received(arguments: &Arguments) -> Result<Payload, Failure> {
     let wrong = |error: DecodeError| {
@@ -33,9 +36,11 @@ pub(crate) fn tell_call_error(error: &CallError, output: Output) -> Result<(), F
         CallError::Disconnected | CallError::NotConnected(_) | CallError::Closed => {
             Err(Failure::Connection(error.to_string()))
         }
-        CallError::Canceled | CallError::TooSlow(_) | CallError::Decode(_) => {
-            Err(Failure::Answer(error.to_string()))
+        CallError::Canceled | CallError::TooSlow(_) => {
+            let payload = Payload { args: vec![json!(error.to_string())], ..Payload::default() };
+            tell_error(CANCELED, &payload, output)
         }
+        CallError::Decode(_) => Err(Failure::Answer(error.to_string())),
     }
 }
 
@@ -62,7 +67,9 @@ pub(crate) fn refusal(error: &WampError) -> Failure {
 /// What could not be sent: mostly because of what the command line asks for.
 pub(crate) fn not_sent(error: &SendError) -> Failure {
     match error {
-        SendError::Closed | SendError::NotConnected => Failure::Connection(error.to_string()),
+        SendError::Closed | SendError::NotConnected => {
+            Failure::Connection("the connection to the router is lost".to_owned())
+        }
         SendError::TooLarge { .. } | SendError::Encode(_) => Failure::usage(chain(error)),
         SendError::TooMany { .. } => Failure::Answer(error.to_string()),
     }

@@ -12,7 +12,7 @@ use crate::settings::context_or_selected;
 
 /// Runs a benchmark, which starts this program again for its floors and loads.
 pub(crate) fn run(arguments: BenchArguments) -> Result<(), Failure> {
-    let context = context_or_selected(arguments.context.as_deref())?;
+    let (_, context) = context_or_selected(arguments.context.as_deref())?;
     // The environment beats the context.
     let defaults = Defaults::from_environment().or(defaults(context));
     let worker = Worker::current(&["bench"])?;

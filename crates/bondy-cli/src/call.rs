@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bondy_client::{Call, CallError, Client, Progress, Reply};
+use tokio::sync::mpsc;
+use tokio::task::JoinError;
 
 use crate::Failure;
 use crate::answer::{received, tell_call_error};
@@ -18,6 +20,9 @@ use crate::repetition::Plan;
 use crate::runtime;
 use crate::settings::Settings;
 use crate::wire;
+
+/// Results of a call that wait to be printed; beyond, the client's own limit cancels the call.
+const RESULTS_WAITING_MAX: usize = 65_536;
 
 /// What each repetition needs.
 struct Work {
@@ -86,15 +91,33 @@ impl Work {
     async fn show_all(&self, call: Call<Reply>) -> Result<Result<(), CallError>, Failure> {
         let output = self.arguments.output.output;
         let mut results = call.progressive();
-        while let Some(result) = results.next().await {
-            match result {
+        // Printed elsewhere, so that a reader that lags for a while delays nothing.
+        let (sender, replies) = mpsc::channel(RESULTS_WAITING_MAX);
+        let mut printing = tokio::task::spawn_blocking(move || print_all(output, replies));
+        let mut ended = Ok(());
+        loop {
+            let result = tokio::select! {
+                result = results.next() => result,
+                printed = &mut printing => return printed_all(printed).map(Ok),
+            };
+            let reply = match result {
                 // One JSON document is the final result; lines come as they come.
-                Ok(Progress::Partial(_)) if output == Output::Json => {}
-                Ok(progress) => print_payload(output, &received(progress.into_inner().arguments())?)?,
-                Err(error) => return Ok(Err(error)),
+                Some(Ok(Progress::Partial(_))) if output == Output::Json => continue,
+                Some(Ok(progress)) => progress.into_inner(),
+                Some(Err(error)) => {
+                    ended = Err(error);
+                    break;
+                }
+                None => break,
+            };
+            if sender.send(reply).await.is_err() {
+                // Printing has failed, and says why.
+                break;
             }
         }
-        Ok(Ok(()))
+        drop(sender);
+        printed_all(printing.await)?;
+        Ok(ended)
     }
 
     fn show(&self, result: Result<Reply, CallError>) -> Result<Result<(), CallError>, Failure> {
@@ -102,5 +125,20 @@ impl Work {
             Ok(reply) => print_payload(self.arguments.output.output, &received(reply.arguments())?).map(Ok),
             Err(error) => Ok(Err(error)),
         }
+    }
+}
+
+/// Prints results until no more can come.
+fn print_all(output: Output, mut replies: mpsc::Receiver<Reply>) -> Result<(), Failure> {
+    while let Some(reply) = replies.blocking_recv() {
+        print_payload(output, &received(reply.arguments())?)?;
+    }
+    Ok(())
+}
+
+fn printed_all(printed: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
+    match printed {
+        Ok(result) => result,
+        Err(error) => Err(Failure::Other(anyhow::Error::new(error).context("cannot print"))),
     }
 }

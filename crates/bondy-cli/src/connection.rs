@@ -8,6 +8,7 @@ use bondy_client::{
     WhyEnded,
 };
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use crate::Failure;
 use crate::answer::chain;
@@ -22,6 +23,15 @@ use crate::wire::Incoming;
 
 /// The longest pause between two attempts to connect again.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long the router may take to answer what has no time of its own.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How long a router may take to say good-bye.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+/// How long after a lost connection is back what was there before may be missing, until that is said.
+const RESTORATION_MAX: Duration = Duration::from_secs(2);
 
 /// What becomes of a command whose connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +88,20 @@ pub(crate) async fn connect_unless_told(
     }
 }
 
+/// Waits for the router's answer to a request, but not for ever.
+pub(crate) async fn in_time<T>(
+    request: &str,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = |_| Failure::Answer(format!("the router has not answered {request} within {ANSWER_MAX:?}"));
+    tokio::time::timeout(ANSWER_MAX, answer).await.map_err(late)?
+}
+
+/// Leaves the realm. A router that does not answer is left all the same.
+pub(crate) async fn leave(client: &Client) {
+    let _ = tokio::time::timeout(GOODBYE_MAX, client.close()).await;
+}
+
 fn authenticate(builder: Builder, settings: &Settings) -> Result<Builder, Failure> {
     let authid = settings.authid.clone().unwrap_or_default();
     let secret = settings.secret.as_str();
@@ -105,23 +129,23 @@ fn not_connected(settings: &Settings, error: &ConnectError) -> Failure {
         ConnectError::Transport(error) => chain(error),
         _ => format!("{}: {}", settings.url, chain(error)),
     };
-    match help(settings, error) {
-        Some(help) => Failure::Connection(format!("{text}\n  help: {help}")),
-        None => Failure::Connection(text),
-    }
+    let help = help(settings, error).map(|help| format!("\n  help: {help}")).unwrap_or_default();
+    // What nobody has typed here is easily forgotten.
+    let note = settings.context.as_ref().map(|name| {
+        format!("\n  note: what no flag or variable says comes from the context `{name}`; see `bondy context show`")
+    });
+    Failure::Connection(format!("{text}{help}{}", note.unwrap_or_default()))
 }
 
 fn help(settings: &Settings, error: &ConnectError) -> Option<String> {
-    if let ConnectError::Refused { reason, .. } = error {
+    if let ConnectError::Refused { reason, message } = error {
         return match reason.as_str() {
-            "wamp.error.no_such_realm" => Some(format!(
-                "there is no realm {:?} on this router; `--realm` chooses another",
-                settings.realm
-            )),
-            "wamp.error.no_matching_auth_method" | "wamp.error.authentication_required" => Some(
-                "the realm wants to know who joins; see `--authid`, `--authmethod` and `--secret-file`"
-                    .to_owned(),
-            ),
+            "wamp.error.no_such_realm" => {
+                Some(format!("`--realm` (now {:?}) chooses another", settings.realm))
+            }
+            "wamp.error.no_matching_auth_method" | "wamp.error.authentication_required" => {
+                Some(other_method(settings.authmethod, message.as_deref()).to_owned())
+            }
             _ => None,
         };
     }
@@ -133,6 +157,18 @@ fn help(settings: &Settings, error: &ConnectError) -> Option<String> {
             Some("there is no such socket; a router makes it when it starts".to_owned())
         }
         _ => None,
+    }
+}
+
+/// What to try where the realm does not authenticate by `method`; `said` is the router's own text.
+fn other_method(method: AuthMethodName, said: Option<&str>) -> &'static str {
+    let is_open = said.is_some_and(|text| text.ends_with("by: anonymous"));
+    match method {
+        AuthMethodName::Anonymous => {
+            "the realm wants to know who joins; see `--authid`, `--authmethod` and `--secret-file`"
+        }
+        _ if is_open => "the realm lets anybody in unproven: leave `--authmethod` (BONDY_AUTHMETHOD) out",
+        _ => "choose another way to prove who joins with `--authmethod` (BONDY_AUTHMETHOD)",
     }
 }
 
@@ -149,17 +185,45 @@ fn io_kind(error: &ConnectError) -> Option<std::io::ErrorKind> {
 }
 
 /// What happens to a connection that is meant to stay, said as it happens.
-pub(crate) struct Watch(ConnectionEvents);
+pub(crate) struct Watch {
+    events: ConnectionEvents,
+    /// What the session was before, as in `registered`, where it is to become so again.
+    state: Option<&'static str>,
+    /// When to say that it has not become so again.
+    missing_at: Option<Instant>,
+}
 
 impl Watch {
-    pub(crate) fn new(client: &Client) -> Self {
-        Self(client.events())
+    /// `state` is what the session has to become again, as in `registered`.
+    pub(crate) fn new(client: &Client, state: Option<&'static str>) -> Self {
+        Self { events: client.events(), state, missing_at: None }
     }
 
-    /// Waits for the end for good.
+    /// Waits for the end for good. It may be dropped and called again.
     pub(crate) async fn ended(&mut self) -> Failure {
         loop {
-            match self.0.next().await {
+            let event = match self.missing_at {
+                None => self.events.next().await,
+                Some(time) => match timeout_at(time, self.events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => {
+                        self.missing_at = None;
+                        let state = self.state.unwrap_or("there");
+                        say(&format!("not {state} again yet: the router has not agreed so far"));
+                        continue;
+                    }
+                },
+            };
+            match &event {
+                Some(ConnectionEvent::Connected(_)) if self.state.is_some() => {
+                    self.missing_at = Some(Instant::now() + RESTORATION_MAX);
+                }
+                Some(ConnectionEvent::Restored(_) | ConnectionEvent::Disconnected { .. }) => {
+                    self.missing_at = None;
+                }
+                _ => {}
+            }
+            match event {
                 Some(ConnectionEvent::Closed(reason)) => return Failure::Connection(reason.to_string()),
                 None => return Failure::Connection("the connection has ended".to_owned()),
                 Some(event) => {

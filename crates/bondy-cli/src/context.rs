@@ -90,10 +90,15 @@ impl Contexts {
         Ok(contexts)
     }
 
-    fn save(&self) -> Result<(), Failure> {
+    /// Reads, changes and writes the contexts, while no other command does.
+    fn change<T>(change: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
         let path = file()?;
-        write(&path, self)
-            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))
+        let failed = |error| Failure::usage(format!("cannot write {}: {error}", path.display()));
+        let _lock = lock(&path).map_err(failed)?;
+        let mut contexts = Self::load()?;
+        let changed = change(&mut contexts)?;
+        write(&path, &contexts).map_err(failed)?;
+        Ok(changed)
     }
 
     /// The context of this name, `-` being the previous one.
@@ -142,10 +147,16 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// Locks the folder, as the file itself is replaced; until the answer is dropped.
+fn lock(path: &Path) -> io::Result<fs::File> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let folder = fs::File::open(folder)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
 fn write(path: &Path, contexts: &Contexts) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
     let mut text = serde_json::to_string_pretty(contexts)?;
     text.push('\n');
     let temporary = path.with_extension(format!("json.{}", std::process::id()));

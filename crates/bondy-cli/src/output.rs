@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde_json::Value;
 
 use crate::Failure;
@@ -21,6 +23,28 @@ fn print_octets(octets: &[u8]) -> Result<(), Failure> {
         Err(error) => {
             Err(Failure::Other(anyhow::Error::new(error).context("cannot write to standard output")))
         }
+    }
+}
+
+/// Waits until nobody reads standard output any more, which a pipe can tell before anything is written.
+pub(crate) async fn reader_gone() {
+    let (sender, gone) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let stdout = io::stdout();
+        let ended = PollFlags::ERR | PollFlags::HUP;
+        loop {
+            let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+            match poll(&mut watched, None) {
+                Ok(_) if watched[0].revents().intersects(ended) => break,
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+        // The command may have ended meanwhile.
+        let _ = sender.send(());
+    });
+    if gone.await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -61,6 +61,21 @@ pub(crate) fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
+/// The same, where JSON that cannot be carried is a mistake: as text it would arrive as something else than was meant.
+fn carried(text: &str) -> Result<Value, Failure> {
+    match serde_json::from_str(text) {
+        Ok(value) => Ok(value),
+        Err(error) if BEYOND.iter().any(|beyond| error.to_string().contains(beyond)) => {
+            let start: String = text.chars().take(40).collect();
+            Err(Failure::usage(format!("the JSON {start} cannot be carried: {}", reason(&error))))
+        }
+        Err(_) => Ok(Value::String(text.to_owned())),
+    }
+}
+
+/// What the parser says of JSON that is well-formed, and more than it can read.
+const BEYOND: [&str; 3] = ["recursion limit exceeded", "number out of range", "hex escape"];
+
 /// A value as plain text: a string as it is, anything else as JSON.
 pub(crate) fn plain(value: &Value) -> String {
     match value {
@@ -126,10 +141,12 @@ impl PayloadTemplate {
             Some((name, template)) => parse_file(name, &template.render(count))?,
             None => Payload::default(),
         };
-        payload.args.extend(self.args.iter().map(|template| value(&template.render(count))));
-        payload
-            .kwargs
-            .extend(self.kwargs.iter().map(|(key, template)| (key.clone(), value(&template.render(count)))));
+        for template in &self.args {
+            payload.args.push(carried(&template.render(count))?);
+        }
+        for (key, template) in &self.kwargs {
+            payload.kwargs.insert(key.clone(), carried(&template.render(count))?);
+        }
         Ok(payload)
     }
 }
@@ -191,6 +208,14 @@ mod tests {
             args_file: None,
             no_template: false,
         }
+    }
+
+    #[test]
+    fn json_that_cannot_be_carried_is_not_sent_as_text() {
+        for text in [&*("[".repeat(200) + &"]".repeat(200)), "1e400", r#""\ud800""#] {
+            assert!(matches!(carried(text), Err(Failure::Usage(_))), "{text}");
+        }
+        assert_eq!(carried("[").ok(), Some(json!("[")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `bondy publish`.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 
 use bondy_client::{Client, Publish, PublishError, SessionId};
@@ -9,7 +10,7 @@ use crate::Failure;
 use crate::answer::{not_sent, received, tell_error};
 use crate::arguments::client::PublishArguments;
 use crate::arguments::payload::Output;
-use crate::connection::{Stay, connect};
+use crate::connection::{Stay, connect, in_time};
 use crate::failure::say;
 use crate::option::Options;
 use crate::output::{print, print_json};
@@ -129,7 +130,8 @@ impl Work {
     async fn publish(&self, client: &Client, number: u64) -> Result<bool, Failure> {
         let payload = self.template.render(number)?;
         let publish = self.options.apply(client.publish(self.topic.as_str()));
-        match publish.payload(wire::encode(&payload)).await {
+        let publish = publish.payload(wire::encode(&payload)).into_future();
+        match in_time("PUBLISH", async { Ok(publish.await) }).await? {
             Ok(publication) => self.show(publication.map(|publication| publication.0)).map(|()| true),
             Err(PublishError::Wamp(error)) => {
                 tell_error(error.uri(), &received(error.arguments())?, self.output).map(|()| false)

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::Failure;
 use crate::answer::{chain, not_sent, received, refusal};
 use crate::arguments::client::RegisterArguments;
-use crate::connection::{self, Watch, connect_unless_told};
+use crate::connection::{self, Watch, connect_unless_told, in_time, leave};
 use crate::exec::{self, EXEC_FAILED, ExecError};
 use crate::failure::{say, say_error};
 use crate::option::Options;
@@ -52,14 +52,22 @@ pub(crate) fn run(arguments: &RegisterArguments) -> Result<(), Failure> {
         let Some(client) = connect_unless_told(&settings, &arguments.0.reconnect, &mut told).await? else {
             return Ok(());
         };
-        let mut watch = Watch::new(&client);
-        let registration = register(&client, &arguments, &service).await?;
+        let mut watch = Watch::new(&client, Some("registered"));
+        let registration = tokio::select! {
+            biased;
+            () = told.wait() => None,
+            registration = in_time("REGISTER", register(&client, &arguments, &service)) => Some(registration?),
+        };
+        let Some(registration) = registration else {
+            leave(&client).await;
+            return Ok(());
+        };
         say("registered");
         let result = serve(&registration, &mut watch, told, &service).await;
         // Whatever the router says to that, it is the end.
         let _ = tokio::time::timeout(GRACE, registration.unregister()).await;
         let _ = tokio::time::timeout(GRACE, service.is_idle()).await;
-        client.close().await;
+        leave(&client).await;
         result
     })
 }
@@ -250,7 +258,8 @@ async fn execute(
     match exec::run(command, &input, progress).await {
         Ok(payload) => Ok(wire::encode(&payload)),
         Err(error) => {
-            say_error(&format!("{}: {error}", one_line(context.procedure())));
+            let said = error.stderr.trim_end().lines().last().map(|line| format!(": {}", one_line(line)));
+            say_error(&format!("{}: {error}{}", one_line(context.procedure()), said.unwrap_or_default()));
             Err(failed(&error))
         }
     }

@@ -16,10 +16,12 @@ const FAREWELL_MAX: Duration = Duration::from_secs(5);
 
 /// Runs a command's work to its end. SIGINT ends it with exit code 130, SIGTERM with 143.
 pub(crate) fn run(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    on_runtime(Builder::new_multi_thread().worker_threads(WORKERS), async {
+    on_runtime(Builder::new_multi_thread().worker_threads(WORKERS), None, async {
         tokio::select! {
-            result = work => result,
+            biased;
+            // First, so that a signal finds its handler before the work can be seen from outside.
             signal = signaled() => Err(Failure::Signaled(signal?)),
+            result = work => result,
         }
     })
 }
@@ -29,7 +31,7 @@ pub(crate) fn run_until_told<W>(work: impl FnOnce(Told) -> W) -> Result<(), Fail
 where
     W: Future<Output = Result<(), Failure>>,
 {
-    on_runtime(Builder::new_multi_thread().worker_threads(WORKERS), until_told(work))
+    on_runtime(Builder::new_multi_thread().worker_threads(WORKERS), Some(0), until_told(work))
 }
 
 /// The same with all tasks on one thread, so that one step of a task is done before another task begins one.
@@ -37,7 +39,7 @@ pub(crate) fn run_alone_until_told<W>(work: impl FnOnce(Told) -> W) -> Result<()
 where
     W: Future<Output = Result<(), Failure>>,
 {
-    on_runtime(&mut Builder::new_current_thread(), until_told(work))
+    on_runtime(&mut Builder::new_current_thread(), Some(0), until_told(work))
 }
 
 async fn until_told<W>(work: impl FnOnce(Told) -> W) -> Result<(), Failure>
@@ -47,8 +49,9 @@ where
     let (sender, told) = watch::channel(false);
     let mut work = std::pin::pin!(work(Told(told)));
     tokio::select! {
-        result = &mut work => return result,
+        biased;
         signal = signaled() => drop(signal?),
+        result = &mut work => return result,
     }
     sender.send_replace(true);
     work.await
@@ -66,13 +69,18 @@ impl Told {
     }
 }
 
-fn on_runtime(builder: &mut Builder, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+/// `farewell` is the exit code after a signal, where it is not that of the signal.
+fn on_runtime(
+    builder: &mut Builder,
+    farewell: Option<i32>,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
     let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot start threads")))?;
     let result = runtime.block_on(async {
-        tokio::spawn(end_in_time());
+        tokio::spawn(end_in_time(farewell));
         work.await
     });
     // What still runs belongs to the command, which is over.
@@ -82,10 +90,13 @@ fn on_runtime(builder: &mut Builder, work: impl Future<Output = Result<(), Failu
 
 /// Ends the process some time after a signal, or with a second one, should its main thread be stuck writing to a pipe
 /// that nobody reads.
-async fn end_in_time() {
+async fn end_in_time(farewell: Option<i32>) {
     let Ok(number) = signaled().await else { return };
-    let _ = tokio::time::timeout(FAREWELL_MAX, signaled()).await;
-    std::process::exit(128 + number);
+    let code = match tokio::time::timeout(FAREWELL_MAX, signaled()).await {
+        Err(_) => farewell.unwrap_or(128 + number),
+        Ok(_) => 128 + number,
+    };
+    std::process::exit(code);
 }
 
 /// Waits for SIGINT or SIGTERM; which it was.

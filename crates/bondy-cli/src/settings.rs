@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) insecure: bool,
     pub(crate) connect_timeout: Duration,
+    /// The context that has a part in it.
+    pub(crate) context: Option<String>,
 }
 
 /// What the environment says of secrets.
@@ -37,14 +39,15 @@ struct SecretVariables {
 impl Settings {
     /// Settles everything; reads contexts and the secret's file where they are needed.
     pub(crate) fn settle(arguments: &ConnectionArguments) -> Result<Self, Failure> {
-        let context = context_or_selected(arguments.context.as_deref())?;
+        let (name, context) = context_or_selected(arguments.context.as_deref())?;
         let variables = SecretVariables {
             secret: std::env::var("BONDY_SECRET").ok().filter(|secret| !secret.is_empty()),
             secret_file: std::env::var_os("BONDY_SECRET_FILE")
                 .filter(|file| !file.is_empty())
                 .map(PathBuf::from),
         };
-        Self::settle_with(arguments, &context, &variables)
+        let settings = Self::settle_with(arguments, &context, &variables)?;
+        Ok(Self { context: name, ..settings })
     }
 
     fn settle_with(
@@ -59,8 +62,10 @@ impl Settings {
         let (authmethod, secret) = method(authmethod, authid.as_deref(), secret)?;
         let ca_file = arguments.ca_file.clone().or_else(|| context.ca_file.clone());
         if let Some(file) = &ca_file {
-            let unreadable = |error| Failure::usage(format!("cannot read {}: {error}", file.display()));
-            std::fs::File::open(file).map_err(unreadable)?;
+            let text = read_text(&file.to_string_lossy())?;
+            if !text.contains("-----BEGIN CERTIFICATE-----") {
+                return Err(Failure::usage(format!("{} holds no certificate in PEM form", file.display())));
+            }
         }
         Ok(Self {
             url: given(&arguments.url)
@@ -76,17 +81,19 @@ impl Settings {
             ca_file,
             insecure: arguments.insecure,
             connect_timeout: arguments.connect_timeout,
+            context: None,
         })
     }
 }
 
-/// The context that is named, else the selected one, else an empty one.
-pub(crate) fn context_or_selected(name: Option<&str>) -> Result<Context, Failure> {
+/// The context that is named, else the selected one, else an empty one without a name.
+pub(crate) fn context_or_selected(name: Option<&str>) -> Result<(Option<String>, Context), Failure> {
     let contexts = Contexts::load()?;
-    Ok(match name.filter(|name| !name.is_empty()) {
-        Some(name) => contexts.named(name)?.1.clone(),
-        None => contexts.selected()?.map(|(_, context)| context.clone()).unwrap_or_default(),
-    })
+    let found = match name.filter(|name| !name.is_empty()) {
+        Some(name) => Some(contexts.named(name)?),
+        None => contexts.selected()?,
+    };
+    Ok(found.map(|(name, context)| (Some(name.to_owned()), context.clone())).unwrap_or_default())
 }
 
 fn secret(

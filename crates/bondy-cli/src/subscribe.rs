@@ -10,12 +10,12 @@ use crate::Failure;
 use crate::answer::{not_sent, received, refusal};
 use crate::arguments::client::SubscribeArguments;
 use crate::arguments::payload::Output;
-use crate::connection::{self, Watch, connect_unless_told};
+use crate::connection::{self, Watch, connect_unless_told, in_time, leave};
 use crate::failure::say;
 use crate::option::Options;
-use crate::output::{one_line, payload_line, print, print_object, print_raw};
+use crate::output::{one_line, payload_line, print, print_object, print_raw, reader_gone};
 use crate::payload::options;
-use crate::runtime::{self, Told};
+use crate::runtime;
 use crate::settings::Settings;
 
 /// Events that wait to be printed, for each topic; beyond, the oldest are dropped, and that is said.
@@ -25,6 +25,9 @@ pub(crate) fn run(arguments: &SubscribeArguments) -> Result<(), Failure> {
     let settings = Settings::settle(&arguments.connection)?;
     let mut arguments = arguments.clone();
     let mut options = Options::new(options(&arguments.options));
+    // Twice the same would show each event twice.
+    let mut seen = std::collections::BTreeSet::new();
+    arguments.topics.retain(|topic| seen.insert(topic.clone()));
     arguments.match_policy = connection::match_option(&mut options)?.unwrap_or(arguments.match_policy);
     arguments.get_retained |= options.take_flag("get_retained")?.unwrap_or(false);
     options.finish("match and get_retained")?;
@@ -32,18 +35,26 @@ pub(crate) fn run(arguments: &SubscribeArguments) -> Result<(), Failure> {
         let Some(client) = connect_unless_told(&settings, &arguments.reconnect, &mut told).await? else {
             return Ok(());
         };
-        let mut watch = Watch::new(&client);
-        let mut subscriptions = Vec::new();
-        for topic in &arguments.topics {
-            subscriptions.push(subscribe(&client, topic, &arguments).await?);
-        }
-        say("subscribed");
-        let result = show_all(&mut subscriptions, &mut watch, told, &arguments).await;
-        // Without the streams first: nothing more is to come.
-        drop(subscriptions);
-        client.close().await;
+        let mut watch = Watch::new(&client, Some("subscribed"));
+        let result = tokio::select! {
+            biased;
+            () = told.wait() => Ok(()),
+            result = serve(&client, &mut watch, &arguments) => result,
+            () = reader_gone() => Err(Failure::ReaderGone),
+        };
+        leave(&client).await;
         result
     })
+}
+
+/// Subscribes, and prints events until there have been enough or nothing more can come.
+async fn serve(client: &Client, watch: &mut Watch, arguments: &SubscribeArguments) -> Result<(), Failure> {
+    let mut subscriptions = Vec::new();
+    for topic in &arguments.topics {
+        subscriptions.push(in_time("SUBSCRIBE", subscribe(client, topic, arguments)).await?);
+    }
+    say("subscribed");
+    show_all(&mut subscriptions, watch, arguments).await
 }
 
 async fn subscribe(
@@ -63,18 +74,15 @@ async fn subscribe(
     })
 }
 
-/// Prints events until there have been enough, a signal comes, or nothing more can come.
 async fn show_all(
     subscriptions: &mut Vec<Subscription>,
     watch: &mut Watch,
-    mut told: Told,
     arguments: &SubscribeArguments,
 ) -> Result<(), Failure> {
     let mut left = arguments.count;
     while left != Some(0) {
         let event = tokio::select! {
             biased;
-            () = told.wait() => return Ok(()),
             event = next(subscriptions) => event?,
             failure = watch.ended() => return Err(failure),
         };
@@ -120,7 +128,10 @@ async fn next(subscriptions: &mut Vec<Subscription>) -> Result<Event, Failure> {
 fn show(event: &Event, output: Output) -> Result<(), Failure> {
     let payload = received(event.arguments())?;
     match output {
-        Output::Table => print(&format!("{}  {}\n", one_line(event.topic()), payload_line(&payload))),
+        Output::Table => {
+            let line = format!("{}  {}", one_line(event.topic()), payload_line(&payload));
+            print(&format!("{}\n", line.trim_end()))
+        }
         Output::Raw => print_raw(&payload),
         Output::Json | Output::Ndjson => {
             let [args, kwargs] = payload.entries();

@@ -56,7 +56,7 @@ async fn print_once(client: &Client, arguments: &TopArguments) -> Result<(), Fai
 }
 
 async fn print_for_ever(client: &Client, arguments: &TopArguments) -> Result<(), Failure> {
-    let mut watch = Watch::new(client);
+    let mut watch = Watch::new(client, None);
     let mut before = Snapshot::take(client, arguments.limit, None).await?;
     loop {
         tokio::select! {

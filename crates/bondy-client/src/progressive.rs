@@ -17,7 +17,8 @@ use crate::session::{CallAnswer, Part, Ticket};
 
 /// Progressive results of one call that may wait to be read. Beyond, the call is canceled and ends with
 /// [`CallError::TooSlow`]: none of them is lost silently.
-pub const PARTS_MAX: usize = 1024;
+// A socket that is read once brings more than a thousand short ones.
+pub const PARTS_MAX: usize = 16_384;
 /// Their bytes.
 const PART_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -12,21 +12,25 @@ use super::{Context, Contexts, check_name, file};
 use crate::Failure;
 use crate::arguments::context::{ContextCommand, ContextFields};
 use crate::arguments::payload::Output;
+use crate::failure::say;
 use crate::output::{print, print_json, print_object};
 use crate::payload::{plain, read_text, reason};
 use crate::table;
 
 pub(crate) fn run(command: &ContextCommand) -> Result<(), Failure> {
-    let mut contexts = Contexts::load()?;
     match command {
-        ContextCommand::Add { name, fields, select } => add(&mut contexts, name, fields, *select),
-        ContextCommand::Select { name } => select(&mut contexts, name),
-        ContextCommand::List { output } => list(&contexts, output.output),
-        ContextCommand::Show { name, secrets, output } => {
-            show(&contexts, name.as_deref(), *secrets, output.output)
+        ContextCommand::Add { name, fields, select } => {
+            Contexts::change(|contexts| add(contexts, name, fields, *select))
         }
-        ContextCommand::Edit { name, fields, unset } => edit(&mut contexts, name, fields, unset),
-        ContextCommand::Remove { name } => remove(&mut contexts, name),
+        ContextCommand::Select { name } => {
+            print(&format!("{}\n", Contexts::change(|contexts| select(contexts, name))?))
+        }
+        ContextCommand::List { output } => list(&Contexts::load()?, output.output),
+        ContextCommand::Show { name, secrets, output } => {
+            show(&Contexts::load()?, name.as_deref(), *secrets, output.output)
+        }
+        ContextCommand::Edit { name, fields, unset } => edit(name, fields, unset),
+        ContextCommand::Remove { name } => Contexts::change(|contexts| remove(contexts, name)),
     }
 }
 
@@ -48,14 +52,14 @@ fn add(
     if is_selected {
         contexts.choose(name);
     }
-    contexts.save()
+    Ok(())
 }
 
-fn select(contexts: &mut Contexts, name: &str) -> Result<(), Failure> {
+/// The name of what is selected now.
+fn select(contexts: &mut Contexts, name: &str) -> Result<String, Failure> {
     let name = contexts.named(name)?.0.to_owned();
     contexts.choose(&name);
-    contexts.save()?;
-    print(&format!("{name}\n"))
+    Ok(name)
 }
 
 fn list(contexts: &Contexts, output: Output) -> Result<(), Failure> {
@@ -70,6 +74,10 @@ fn list(contexts: &Contexts, output: Output) -> Result<(), Failure> {
         Output::Json => print_json(&Value::Array(entries)),
         Output::Ndjson => entries.iter().try_for_each(print_json),
         Output::Raw => contexts.names().try_for_each(|name| print(&format!("{name}\n"))),
+        Output::Table if entries.is_empty() => {
+            say("no contexts yet; `bondy context add NAME --url URL` makes one");
+            Ok(())
+        }
         Output::Table => {
             let mark = |entry: &Value| if entry["selected"] == true { "*" } else { "" }.to_owned();
             let row = |entry| {
@@ -113,24 +121,24 @@ fn show(contexts: &Contexts, name: Option<&str>, with_secrets: bool, output: Out
     }
 }
 
-fn edit(
-    contexts: &mut Contexts,
-    name: &str,
-    fields: &ContextFields,
-    unset: &[String],
-) -> Result<(), Failure> {
-    let (name, context) = contexts.named(name)?;
-    let (name, mut context) = (name.to_owned(), context.clone());
-    for field in unset {
-        forget(&mut context, field)?;
+fn edit(name: &str, fields: &ContextFields, unset: &[String]) -> Result<(), Failure> {
+    // An editor may be open for hours, in which other commands may change contexts.
+    let mut edited = None;
+    if unset.is_empty() && !names_anything(fields) {
+        let contexts = Contexts::load()?;
+        let (name, context) = contexts.named(name)?;
+        edited = Some(edit_in_editor(name, context)?);
     }
-    let before = context.clone();
-    apply(fields, &mut context)?;
-    if unset.is_empty() && context == before && !names_anything(fields) {
-        context = edit_in_editor(&name, &context)?;
-    }
-    contexts.contexts.insert(name, context);
-    contexts.save()
+    Contexts::change(|contexts| {
+        let (name, context) = contexts.named(name)?;
+        let (name, mut context) = (name.to_owned(), edited.unwrap_or_else(|| context.clone()));
+        for field in unset {
+            forget(&mut context, field)?;
+        }
+        apply(fields, &mut context)?;
+        contexts.contexts.insert(name, context);
+        Ok(())
+    })
 }
 
 fn remove(contexts: &mut Contexts, name: &str) -> Result<(), Failure> {
@@ -139,7 +147,7 @@ fn remove(contexts: &mut Contexts, name: &str) -> Result<(), Failure> {
     for kept in [&mut contexts.selected, &mut contexts.previous] {
         kept.take_if(|kept| *kept == name);
     }
-    contexts.save()
+    Ok(())
 }
 
 impl Contexts {

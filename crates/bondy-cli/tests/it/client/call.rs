@@ -94,6 +94,17 @@ fn progressive_results_are_shown_where_they_were_asked_for() {
 }
 
 #[test]
+fn progress_that_comes_fast_is_shown_whole() {
+    let shell = Shell::new();
+    let command = r#"i=0; while [ $i -lt 5000 ]; do echo "{\"progress\":$i}"; i=$((i+1)); done"#;
+    let _callee = shell.register(&["com.example.many", "--exec", command]);
+    let ran = shell.run(&["call", "com.example.many", "--progress", "--output", "raw"]);
+    let expected: String = (0..5000).map(|number| format!("{number}\n")).collect();
+    let count = ran.stdout.lines().count();
+    assert!((ran.code, &ran.stdout) == (Some(0), &expected), "{count} lines, {}", ran.stderr);
+}
+
+#[test]
 fn a_call_that_takes_too_long_ends_with_1() {
     let shell = Shell::new();
     let _callee = shell.register(&["com.example.slow", "--exec", "exec sleep 1000"]);
@@ -151,6 +162,13 @@ fn what_hinders_a_connection_is_said_with_what_to_do_and_ends_with_3() {
         "{}",
         ran.stderr
     );
+    let mut call = shell.command(&["call", "x", "--authmethod", "ticket", "--authid", "joe"]);
+    call.env("BONDY_SECRET", "s");
+    let ran = run(call, "").assert_code(3);
+    assert!(ran.stderr.contains("leave `--authmethod` (BONDY_AUTHMETHOD) out"), "{}", ran.stderr);
+    shell.folder.write("key.pem", "no certificate");
+    let ran = shell.run(&["ping", "--ca-file", "key.pem"]).assert_code(2);
+    assert!(ran.stderr.contains("holds no certificate"), "{}", ran.stderr);
     let ran = shell.run(&["ping", "--url", "unix:./nothing.sock"]).assert_code(3);
     assert!(ran.stderr.contains("there is no such socket"), "{}", ran.stderr);
     // Somebody who listens, and says nothing.

@@ -14,7 +14,7 @@ fn bondy(folder: &Folder, arguments: &[&str]) -> Ran {
 fn contexts_are_added_selected_listed_shown_edited_and_removed() {
     let folder = Folder::new();
     let fine = |arguments: &[&str]| bondy(&folder, arguments).assert_code(0).stdout;
-    assert_eq!(fine(&["context", "list"]), "  NAME  URL  REALM  AUTHID\n");
+    assert_eq!(fine(&["context", "list"]), "");
     fine(&["context", "add", "dev", "--url", "ws://127.0.0.1:1/ws", "--select"]);
     fine(&[
         "context",
@@ -108,6 +108,29 @@ fn what_is_wrong_with_the_file_or_a_name_is_said_with_its_place() {
         let ran = bondy(&folder, arguments).assert_code(2);
         assert!(ran.stderr.contains(part), "{arguments:?}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn contexts_that_are_added_at_once_are_all_kept() {
+    let folder = Folder::new();
+    let adding: Vec<_> = (0..8)
+        .map(|number| command(&folder.0, &["context", "add", &format!("c{number}")]).spawn().expect("bondy"))
+        .collect();
+    for mut add in adding {
+        assert!(add.wait().expect("its end").success());
+    }
+    let listed = bondy(&folder, &["context", "list", "--output", "raw"]).assert_code(0).stdout;
+    assert_eq!(listed.lines().count(), 8, "{listed}");
+}
+
+#[test]
+fn a_context_that_has_a_part_in_a_failure_is_named() {
+    let folder = Folder::new();
+    let ran = bondy(&folder, &["context", "list"]).assert_code(0);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.contains("no contexts yet")), ("", true));
+    bondy(&folder, &["context", "add", "prod", "--url", "ws://127.0.0.1:1/ws", "--select"]).assert_code(0);
+    let ran = bondy(&folder, &["call", "x"]).assert_code(3);
+    assert!(ran.stderr.contains("the context `prod`"), "{}", ran.stderr);
 }
 
 #[test]

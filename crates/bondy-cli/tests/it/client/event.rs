@@ -148,8 +148,8 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let mut job = subscribe(&shell, &["com.example.topic", "--output", "raw"]);
     shell.run(&["publish", "com.example.topic", "1"]).assert_code(0);
     assert_eq!(job.next_line(), "1");
+    // No further event is needed to notice.
     job.close_stdout();
-    shell.run(&["publish", "com.example.topic", "2"]).assert_code(0);
     assert_eq!(job.end().assert_code(0).stderr, "subscribed");
 }
 
@@ -202,4 +202,24 @@ fn a_subscriber_that_was_killed_stays_away_and_ends_with_3() {
     job.wait_for_message("error: ");
     let ran = job.end().assert_code(3);
     assert!(ran.stderr.contains("com.example.error.banned"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_router_that_does_not_answer_keeps_nobody_from_ending() {
+    let shell = Shell::new();
+    let subscriber = subscribe(&shell, &["com.example.topic"]);
+    let callee = shell.register(&["com.example.echo", "--echo"]);
+    shell.node.signal("STOP");
+    subscriber.interrupt().assert_code(0);
+    callee.interrupt().assert_code(0);
+}
+
+#[test]
+fn a_topic_that_is_named_twice_shows_each_event_once() {
+    let shell = Shell::new();
+    let mut job = subscribe(&shell, &["com.example.topic", "com.example.topic", "com.example.end"]);
+    shell.run(&["publish", "com.example.topic", "1"]).assert_code(0);
+    shell.run(&["publish", "com.example.end"]).assert_code(0);
+    assert_eq!(job.next_line(), "com.example.topic  1");
+    assert_eq!(job.next_line(), "com.example.end");
 }
