@@ -7,7 +7,9 @@ pub(crate) fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
         cells.chain([head[column].chars().count()]).max().unwrap_or(0)
     };
     let is_number = |column: usize| {
-        let cells = || rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty());
+        let cells = || {
+            rows.iter().filter_map(|row| row.get(column)).filter(|cell| !["", "-"].contains(&cell.as_str()))
+        };
         cells().next().is_some() && cells().all(|cell| cell.parse::<f64>().is_ok())
     };
     let shape: Vec<(usize, bool)> =

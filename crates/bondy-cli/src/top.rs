@@ -1,5 +1,6 @@
 //! `bondy top`: sessions, procedures and topics of a realm, with their rates.
 
+mod layout;
 mod screen;
 mod snapshot;
 

@@ -16,7 +16,8 @@ use ratatui::text::Line;
 use ratatui::widgets::{Row, Table, TableState};
 use tokio::sync::mpsc;
 
-use super::snapshot::{Kind, Snapshot, cells};
+use super::layout::{SPACING, fit};
+use super::snapshot::{Kind, Snapshot};
 
 /// Keys that wait to be handled; more are dropped.
 const KEYS_MAX: usize = 64;
@@ -170,42 +171,41 @@ impl View {
         ]);
         let [summary, tabs, body, foot] = layout.areas(frame.area());
         self.rows = usize::from(body.height.saturating_sub(1)).max(1);
-        let text = snapshot.map_or_else(|| "looking...".to_owned(), Snapshot::summary);
+        let text = snapshot.map_or_else(|| "looking...".to_owned(), Snapshot::short_summary);
         frame.render_widget(Line::from(text).bold(), summary);
-        frame.render_widget(self.tabs(), tabs);
+        frame.render_widget(self.tabs(snapshot), tabs);
         if let Some(snapshot) = snapshot {
-            let table = self.table(snapshot);
+            let table = self.table(snapshot, body.width.into());
             frame.render_stateful_widget(table, body, &mut self.table);
         }
-        let help = "q quit  s sessions  p procedures  t topics  up/down scroll  r reverse";
+        let help = "q quit  s p t or tab: table  up/down: scroll  r: reverse";
         let foot_text = if status.is_empty() { help.to_owned() } else { format!("{status}  ({help})") };
         frame.render_widget(Line::from(foot_text).dim(), foot);
     }
 
-    fn tabs(&self) -> Line<'static> {
+    fn tabs(&self, snapshot: Option<&Snapshot>) -> Line<'static> {
         let tab = |kind: Kind| {
-            let name = format!(" {} ", kind.name());
+            let name = snapshot.map_or_else(|| kind.name().to_owned(), |snapshot| snapshot.counted(kind));
+            let name = format!(" {name} ");
             if kind == self.kind { name.reversed() } else { name.into() }
         };
         Line::from(Kind::ALL.map(tab).to_vec())
     }
 
-    fn table(&self, snapshot: &Snapshot) -> Table<'static> {
-        let rows = &snapshot.entries(self.kind).rows;
-        let mut cells: Vec<Vec<String>> = rows.iter().map(|row| cells(self.kind, row)).collect();
+    fn table(&self, snapshot: &Snapshot, width: usize) -> Table<'static> {
+        let mut cells = snapshot.rows(self.kind);
         if self.is_reversed {
             cells.reverse();
         }
         let columns = self.kind.columns();
-        let width = |column: usize| {
-            let longest = cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-            Constraint::Length(u16::try_from(longest.max(columns[column].0.len())).unwrap_or(u16::MAX))
-        };
-        let widths: Vec<Constraint> = (0..columns.len()).map(width).collect();
-        let head = Row::new(columns.iter().map(|(heading, _)| *heading)).style(Style::new().bold());
-        Table::new(cells.into_iter().map(Row::new), widths)
-            .header(head)
-            .column_spacing(2)
+        let places = fit(columns, &cells, width);
+        let widths =
+            places.iter().map(|place| Constraint::Length(place.width.try_into().unwrap_or(u16::MAX)));
+        let head = Row::new(places.iter().map(|place| place.cell(columns[place.index].heading)));
+        let row = |cells: &Vec<String>| Row::new(places.iter().map(|place| place.cell(&cells[place.index])));
+        Table::new(cells.iter().map(row), widths)
+            .header(head.style(Style::new().bold()))
+            .column_spacing(SPACING.try_into().unwrap_or(u16::MAX))
             .row_highlight_style(Style::new().reversed())
     }
 }

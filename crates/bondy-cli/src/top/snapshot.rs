@@ -9,10 +9,14 @@ use tokio::time::Instant;
 
 use crate::Failure;
 use crate::answer::{not_sent, refusal};
+use crate::connection::ANSWER_MAX;
 use crate::output::one_line;
 use crate::repetition::{Plan, Turn};
 use crate::table;
 use crate::wire;
+
+/// What stands in the place of its own address.
+const OWN: &str = "this bondy top";
 
 /// How many entries are asked for at once.
 const PARALLEL: u32 = 32;
@@ -20,6 +24,22 @@ const PARALLEL: u32 = 32;
 /// Counters of which the rates are shown.
 const COUNTERS: [&str; 6] =
     ["messages_received", "messages_sent", "bytes_received", "bytes_sent", "invocations", "events"];
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    pub(super) heading: &'static str,
+    /// Of the entry.
+    pub(super) key: &'static str,
+    /// Where there is no room, columns with higher ranks go first; 0 stays.
+    pub(super) rank: u8,
+}
+
+impl Column {
+    const fn new(heading: &'static str, key: &'static str, rank: u8) -> Self {
+        Self { heading, key, rank }
+    }
+}
 
 /// What there is to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,40 +69,51 @@ impl Kind {
         }
     }
 
-    /// The columns of the table: the heading, and the key of the entry.
-    pub(super) fn columns(self) -> &'static [(&'static str, &'static str)] {
+    pub(super) fn columns(self) -> &'static [Column] {
         match self {
-            Kind::Sessions => &[
-                ("SESSION", "session"),
-                ("AUTHID", "authid"),
-                ("AUTHROLE", "authrole"),
-                ("TRANSPORT", "transport"),
-                ("CLIENT", "client"),
-                ("IN/S", "messages_received_per_s"),
-                ("OUT/S", "messages_sent_per_s"),
-                ("QUEUE", "queue_bytes"),
-                ("DROPPED", "events_dropped"),
-                ("CALLS", "calls_pending"),
-                ("RUNNING", "invocations_pending"),
-            ],
-            Kind::Procedures => &[
-                ("PROCEDURE", "uri"),
-                ("MATCH", "match"),
-                ("INVOKE", "invoke"),
-                ("CALLEES", "callees"),
-                ("CALLS/S", "invocations_per_s"),
-                ("CALLS", "invocations"),
-                ("ERRORS", "errors"),
-                ("RUNNING", "invocations_running"),
-            ],
-            Kind::Topics => &[
-                ("TOPIC", "uri"),
-                ("MATCH", "match"),
-                ("SUBSCRIBERS", "subscribers"),
-                ("EVENTS/S", "events_per_s"),
-                ("EVENTS", "events"),
-                ("DROPPED", "events_dropped"),
-            ],
+            Kind::Sessions => {
+                const {
+                    &[
+                        Column::new("SESSION", "session", 0),
+                        Column::new("AUTHID", "authid", 3),
+                        Column::new("AUTHROLE", "authrole", 10),
+                        Column::new("TRANSPORT", "transport", 7),
+                        Column::new("CLIENT", "client", 6),
+                        Column::new("IN/S", "messages_received_per_s", 1),
+                        Column::new("OUT/S", "messages_sent_per_s", 2),
+                        Column::new("QUEUE", "queue_bytes", 4),
+                        Column::new("DROPPED", "events_dropped", 5),
+                        Column::new("CALLS", "calls_pending", 8),
+                        Column::new("RUNNING", "invocations_pending", 9),
+                    ]
+                }
+            }
+            Kind::Procedures => {
+                const {
+                    &[
+                        Column::new("PROCEDURE", "uri", 0),
+                        Column::new("MATCH", "match", 6),
+                        Column::new("INVOKE", "invoke", 7),
+                        Column::new("CALLEES", "callees", 5),
+                        Column::new("CALLS/S", "invocations_per_s", 1),
+                        Column::new("CALLS", "invocations", 3),
+                        Column::new("ERRORS", "errors", 2),
+                        Column::new("RUNNING", "invocations_running", 4),
+                    ]
+                }
+            }
+            Kind::Topics => {
+                const {
+                    &[
+                        Column::new("TOPIC", "uri", 0),
+                        Column::new("MATCH", "match", 5),
+                        Column::new("SUBSCRIBERS", "subscribers", 2),
+                        Column::new("EVENTS/S", "events_per_s", 1),
+                        Column::new("EVENTS", "events", 4),
+                        Column::new("DROPPED", "events_dropped", 3),
+                    ]
+                }
+            }
         }
     }
 
@@ -108,6 +139,8 @@ pub(super) struct Entries {
 pub(super) struct Snapshot {
     taken: Instant,
     realm: String,
+    /// The session that looks. What it causes by looking is in no total.
+    own: u64,
     sessions: Entries,
     procedures: Entries,
     topics: Entries,
@@ -124,6 +157,7 @@ impl Snapshot {
         let mut snapshot = Self {
             taken,
             realm: client.session().realm.clone(),
+            own: client.session().id.0,
             sessions: entries(client, Kind::Sessions, limit).await?,
             procedures: entries(client, Kind::Procedures, limit).await?,
             topics: entries(client, Kind::Topics, limit).await?,
@@ -175,8 +209,11 @@ impl Snapshot {
     /// The sum of one rate over what was looked at, if there are rates.
     pub(super) fn total(&self, kind: Kind, rate: &str) -> Option<f64> {
         let rows = &self.entries(kind).rows;
-        let rates: Vec<f64> = rows.iter().filter_map(|row| row.get(rate)?.as_f64()).collect();
-        (!rates.is_empty() || rows.is_empty()).then(|| (rates.iter().sum::<f64>() * 10.0).round() / 10.0)
+        let others = rows.iter().filter(|row| kind != Kind::Sessions || id(row) != Some(self.own));
+        let rates: Vec<f64> = others.filter_map(|row| row.get(rate)?.as_f64()).collect();
+        let is_known = rows.is_empty() || rows.iter().any(|row| row.contains_key(rate));
+        // An empty sum of floats is -0.
+        is_known.then(|| (rates.iter().sum::<f64>() * 10.0).round() / 10.0 + 0.0)
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -197,14 +234,26 @@ impl Snapshot {
 
     /// The line above the tables.
     pub(super) fn summary(&self) -> String {
+        let counts = Kind::ALL.map(|kind| self.counted(kind)).join(", ");
+        format!("{}: {counts}; {}", one_line(&self.realm), self.rates())
+    }
+
+    /// The realm and its rates, for a line that is not long.
+    pub(super) fn short_summary(&self) -> String {
+        format!("{}  {}", one_line(&self.realm), self.rates())
+    }
+
+    /// `1 session`, `2 sessions`.
+    pub(super) fn counted(&self, kind: Kind) -> String {
+        let (count, name) = (self.entries(kind).count, kind.name());
+        format!("{count} {}", if count == 1 { name.trim_end_matches('s') } else { name })
+    }
+
+    fn rates(&self) -> String {
         let rate =
             |kind, name| self.total(kind, name).map_or_else(|| "-".to_owned(), |rate| format!("{rate:.0}"));
         format!(
-            "{}: {} sessions, {} procedures, {} topics; a second: {} messages in, {} out, {} calls, {} events",
-            one_line(&self.realm),
-            self.sessions.count,
-            self.procedures.count,
-            self.topics.count,
+            "in/s {}  out/s {}  calls/s {}  events/s {}",
             rate(Kind::Sessions, "messages_received_per_s"),
             rate(Kind::Sessions, "messages_sent_per_s"),
             rate(Kind::Procedures, "invocations_per_s"),
@@ -212,13 +261,26 @@ impl Snapshot {
         )
     }
 
+    /// The cells of each entry. The session that looks is named in the place of its address.
+    pub(super) fn rows(&self, kind: Kind) -> Vec<Vec<String>> {
+        let client = kind.columns().iter().position(|column| column.key == "client");
+        let row = |entry: &Map<String, Value>| {
+            let mut cells = cells(kind, entry);
+            if let (Some(client), true) = (client, id(entry) == Some(self.own)) {
+                cells[client] = OWN.to_owned();
+            }
+            cells
+        };
+        self.entries(kind).rows.iter().map(row).collect()
+    }
+
     /// All tables, for people.
     pub(super) fn to_text(&self) -> String {
         let mut text = format!("{}\n", self.summary());
         for kind in Kind::ALL {
             let entries = self.entries(kind);
-            let head: Vec<&str> = kind.columns().iter().map(|(heading, _)| *heading).collect();
-            let rows: Vec<Vec<String>> = entries.rows.iter().map(|row| cells(kind, row)).collect();
+            let head: Vec<&str> = kind.columns().iter().map(|column| column.heading).collect();
+            let rows = self.rows(kind);
             text += &format!("\n{}", table::columns(&head, &rows));
             if rows.len() < entries.count {
                 text += &format!("({} of {}; see --limit)\n", rows.len(), entries.count);
@@ -229,13 +291,13 @@ impl Snapshot {
 }
 
 /// The cells of one row, without anything that would steer a terminal.
-pub(super) fn cells(kind: Kind, row: &Map<String, Value>) -> Vec<String> {
+fn cells(kind: Kind, row: &Map<String, Value>) -> Vec<String> {
     let cell = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => one_line(text),
         Some(other) => other.to_string(),
     };
-    kind.columns().iter().map(|(_, key)| cell(row.get(*key))).collect()
+    kind.columns().iter().map(|column| cell(row.get(column.key))).collect()
 }
 
 fn id(row: &Map<String, Value>) -> Option<u64> {
@@ -294,7 +356,7 @@ fn flatten(mut details: Map<String, Value>) -> Map<String, Value> {
 }
 
 async fn call(client: &Client, procedure: String, id: Option<u64>) -> Result<Value, Failure> {
-    let mut call = client.call::<Arguments>(procedure);
+    let mut call = client.call::<Arguments>(procedure).timeout(ANSWER_MAX);
     if let Some(id) = id {
         call = call.arg(id);
     }
@@ -306,6 +368,7 @@ async fn call(client: &Client, procedure: String, id: Option<u64>) -> Result<Val
         }
         Err(CallError::Wamp(error)) => Err(refusal(&error)),
         Err(CallError::NotSent(cause)) => Err(not_sent(&cause)),
+        Err(error @ CallError::Timeout(_)) => Err(Failure::Answer(error.to_string())),
         Err(error) => Err(Failure::Connection(error.to_string())),
     }
 }
@@ -320,7 +383,7 @@ mod tests {
         let Value::Object(row) = row else { panic!("an object") };
         let sessions = Entries { count: 1, rows: vec![flatten(row)] };
         let none = Entries::default;
-        Snapshot { taken, realm: "realm1".to_owned(), sessions, procedures: none(), topics: none() }
+        Snapshot { taken, realm: "realm1".to_owned(), own: 8, sessions, procedures: none(), topics: none() }
     }
 
     #[test]
@@ -333,6 +396,18 @@ mod tests {
         assert_eq!(now.total(Kind::Sessions, "messages_received_per_s"), Some(25.0));
         assert_eq!(now.to_json()["session_list"][0]["messages_received_per_s"], 25.0);
         assert_eq!(now.to_json()["sessions"], 1);
+        assert_eq!(now.to_json()["events_per_s"].to_string(), "0.0");
+        assert_eq!(now.short_summary(), "realm1  in/s 25  out/s -  calls/s 0  events/s 0");
+    }
+
+    #[test]
+    fn the_session_that_looks_is_named_and_in_no_total() {
+        let begun = Instant::now();
+        let before = Snapshot { own: 7, ..snapshot(begun, 100) };
+        let mut now = Snapshot { own: 7, ..snapshot(begun, 150) };
+        now.add_rates(&before, 1.0);
+        assert_eq!(now.total(Kind::Sessions, "messages_received_per_s"), Some(0.0));
+        assert!(now.rows(Kind::Sessions)[0].contains(&OWN.to_owned()));
     }
 
     #[test]

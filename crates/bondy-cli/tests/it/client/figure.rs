@@ -64,9 +64,13 @@ fn top_shows_sessions_procedures_and_topics() {
     );
     assert!(json["messages_received_per_s"].is_number(), "{json}");
     let text = shell.run(&top).assert_code(0).stdout;
-    for part in
-        ["realm1: 3 sessions, 1 procedures, 1 topics", "SESSION", "com.example.echo", "com.example.topic"]
-    {
+    for part in [
+        "realm1: 3 sessions, 1 procedure, 1 topic; in/s ",
+        "SESSION",
+        "this bondy top",
+        "com.example.echo",
+        "com.example.topic",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }

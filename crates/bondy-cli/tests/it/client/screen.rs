@@ -86,7 +86,7 @@ impl Terminal {
             std::thread::sleep(Duration::from_millis(5));
         };
         self.wait_until_written(LEAVE);
-        assert!(self.written().contains(SHOW_CURSOR));
+        self.wait_until_written(SHOW_CURSOR);
         let after = tcgetattr(&self.line).expect("its modes");
         assert_eq!(after.local_modes, self.before.local_modes);
         assert!(after.local_modes.contains(LocalModes::ECHO | LocalModes::ICANON));
