@@ -16,7 +16,7 @@ use crate::benchmark::{Scale, churn, connections, floors, pubsub, rpc, suite};
 use crate::failure::Failure;
 use crate::floor::{self, FloorKind};
 use crate::load::{self, ChurnWork, LoadSpec, PubSubWork, RpcWork};
-use crate::process::Worker;
+use crate::process::{self, Worker};
 use anyhow::Context;
 use clap::Subcommand;
 use output::{Printer, ReaderGone};
@@ -37,10 +37,10 @@ pub enum Command {
     #[command(after_help = CHURN_EXAMPLES)]
     Churn(ChurnArgs),
     /// The floors alone: direct ping-pong, blind echo, blind forwarder, blind fan-out, copying memory
-    #[command(after_help = FLOOR_EXAMPLES)]
+    #[command(after_help = FLOOR_EXAMPLES, mut_arg("with_floor", |flag| flag.hide(true)))]
     Floor(FloorArgs),
     /// Every figure in one run, each beside its floor
-    #[command(after_help = ALL_EXAMPLES)]
+    #[command(after_help = ALL_EXAMPLES, mut_arg("with_floor", |flag| flag.hide(true)))]
     All(AllArgs),
     /// The floors and loads that the other commands start
     #[command(subcommand, hide = true)]
@@ -49,28 +49,27 @@ pub enum Command {
 
 const RPC_EXAMPLES: &str = "\
 Examples:
-  bondy bench rpc                                    the router of `bondy start --dev`
-  bondy bench rpc --with-floor --duration 5s         each figure as a ratio to a blind forwarder
-  bondy bench rpc --pairs 16 --window 64             as many calls as the router can take
-  bondy bench rpc --rate 20000                       latency at a rate, counted from when a call was due
+  bondy bench rpc                             the router of `bondy start --dev`
+  bondy bench rpc --start --with-floor        its own router, beside the floor
+  bondy bench rpc --pairs 16 --window 64      as many calls as it can take
+  bondy bench rpc --rate 20000                latency at a rate
   bondy bench rpc --url rs://127.0.0.1:18082 --serializer cbor
-  bondy bench rpc --start                            a router of its own, for this run
-  bondy bench rpc --url nats://127.0.0.1:4222        request-reply of NATS, the same load
+  bondy bench rpc --url nats://127.0.0.1:4222   request-reply of NATS
   bondy bench rpc --output json > before.json
   bondy bench rpc --compare before.json";
 
 const PUBSUB_EXAMPLES: &str = "\
 Examples:
-  bondy bench pubsub                                 one publisher, 1000 subscribers
-  bondy bench pubsub --subscribers 100 --window 64   64 events at once
-  bondy bench pubsub --rate 500 --publishers 4       latency at a rate, and what was dropped
-  bondy bench pubsub --url nats://127.0.0.1:4222     the same load on NATS";
+  bondy bench pubsub                          1 publisher, 1000 subscribers
+  bondy bench pubsub --subscribers 100 --window 64
+  bondy bench pubsub --rate 500 --publishers 4   latency at a rate
+  bondy bench pubsub --url nats://127.0.0.1:4222";
 
 const CONNECTIONS_EXAMPLES: &str = "\
 Examples:
-  bondy bench connections --start                    15000 sessions on a router of its own
+  bondy bench connections --start             15000 sessions, its own router
   bondy bench connections --sessions 1000 --url wss://router.example/ws
-  bondy bench connections --start --with-floor       beside a connection that nobody does anything with";
+  bondy bench connections --start --with-floor";
 
 const CHURN_EXAMPLES: &str = "\
 Examples:
@@ -84,8 +83,8 @@ Examples:
 
 const ALL_EXAMPLES: &str = "\
 Examples:
-  bondy bench all --start                            some minutes
-  bondy bench all --start --quick                    only that it works
+  bondy bench all --start                     some minutes
+  bondy bench all --start --quick             only that it works
   bondy bench all --url ws://127.0.0.1:18080/ws --url rs://127.0.0.1:18082";
 
 /// What the other commands start in processes of their own. What they are told and say is JSON.
@@ -98,6 +97,12 @@ pub enum WorkerCommand {
     },
     /// One round of load: a `LoadSpec` on a line of standard input
     Load,
+    /// A router, which ends with the benchmark
+    Router {
+        /// The command
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
 }
 
 impl Command {
@@ -120,7 +125,9 @@ impl Command {
 
     fn run_command(self, worker: Worker, defaults: &Defaults) -> anyhow::Result<()> {
         match self {
+            Command::Worker(WorkerCommand::Router { command }) => process::become_child(&command),
             Command::Worker(WorkerCommand::Floor { kind }) => {
+                process::end_with_parent()?;
                 floor::serve(serde_json::from_str::<FloorKind>(&kind).context("no such floor")?)
             }
             Command::Worker(WorkerCommand::Load) => {
@@ -226,7 +233,7 @@ impl AllArgs {
         let mut printer = Printer::new(&self.run, "all")?;
         let router = self.connection.router(defaults)?;
         let settings = self.run.settings(worker, &router);
-        let settings = crate::benchmark::Settings { with_floor: true, with_goals: true, ..settings };
+        let settings = crate::benchmark::Settings { with_floor: true, ..settings };
         let scale = Scale {
             subscribers: self.run.subscribers(self.subscribers),
             window: self.window as usize,

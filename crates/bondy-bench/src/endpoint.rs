@@ -97,8 +97,7 @@ impl Endpoint {
 
     /// The first of the endpoint's addresses at which a server accepts a connection.
     pub fn reach(&self) -> Result<Address, Failure> {
-        let unreachable =
-            |error: &io::Error| Failure::unreachable(format!("cannot connect to {self}: {error}"));
+        let unreachable = |error: &io::Error| Failure::absent(format!("cannot connect to {self}: {error}"));
         let addresses = match &self.place {
             Place::File(path) => vec![Address::Unix(path.clone())],
             Place::Host(host, port) => match (host.as_str(), *port).to_socket_addrs() {

@@ -10,7 +10,9 @@ use std::fmt;
 pub enum Cause {
     /// The command line asks for what cannot be measured.
     Usage,
-    /// Nobody listens, the session was not let in, or the connection was lost.
+    /// Nobody can be connected to there.
+    Absent,
+    /// The session was not let in, or the connection was lost.
     Unreachable,
     /// The other side answered with something else than what was asked for, or not in time.
     Answer,
@@ -31,7 +33,12 @@ impl Failure {
         Failure { cause: Cause::Usage, message: message.into() }
     }
 
-    /// Not connected, not let in, or lost.
+    /// Not connected.
+    pub fn absent(message: impl Into<String>) -> Failure {
+        Failure { cause: Cause::Absent, message: message.into() }
+    }
+
+    /// Connected, and not let in or lost.
     pub fn unreachable(message: impl Into<String>) -> Failure {
         Failure { cause: Cause::Unreachable, message: message.into() }
     }
@@ -65,7 +72,7 @@ pub fn cause(error: &anyhow::Error) -> Option<Cause> {
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     match cause(error) {
         Some(Cause::Usage) => 2,
-        Some(Cause::Unreachable) => 3,
+        Some(Cause::Absent | Cause::Unreachable) => 3,
         Some(Cause::Answer) | None => 1,
     }
 }

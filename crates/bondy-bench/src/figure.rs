@@ -199,7 +199,8 @@ impl Figure {
         if self.floor.is_some() {
             line += &format!("{:>20}", number(row.floor));
         }
-        if let Some(ratio) = row.ratio {
+        // Of single worst cases a ratio means nothing.
+        if let Some(ratio) = row.ratio.filter(|_| !row.name.starts_with("max_")) {
             line +=
                 &format!("   {:<24}", format!("{:.3} ({:.3}..{:.3})", ratio.median, ratio.min, ratio.max));
         }

@@ -6,6 +6,7 @@
 use anyhow::{Context, bail};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -58,12 +59,35 @@ impl Worker {
         Ok(Worker::new(&path.to_string_lossy(), arguments))
     }
 
+    /// The command that becomes `command`, and ends with this process.
+    pub fn router(&self, command: &[String]) -> Vec<String> {
+        let mut words = self.command("router", Some("--"));
+        words.extend(command.iter().cloned());
+        words
+    }
+
     /// The command for `worker KIND ARGUMENT`.
     pub fn command(&self, kind: &str, argument: Option<&str>) -> Vec<String> {
         let mut words = self.words.clone();
         words.extend(["worker", kind].into_iter().chain(argument).map(String::from));
         words
     }
+}
+
+/// From now on this process ends when the one that started it does, however that ends. Only Linux has that.
+pub fn end_with_parent() -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .context("cannot ask for the end of the process that started this one")?;
+    Ok(())
+}
+
+/// Becomes `command`, which ends when the process that started this one does.
+pub fn become_child(command: &[String]) -> anyhow::Result<()> {
+    end_with_parent()?;
+    let (program, arguments) = command.split_first().context("the command is empty")?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot start {program}"))
 }
 
 /// A running child. It is killed when this is dropped.

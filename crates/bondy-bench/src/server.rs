@@ -55,13 +55,13 @@ pub struct Server {
 
 impl Server {
     /// Starts the router, or takes the running one.
-    pub fn router(source: &RouterSource, placement: Placement) -> anyhow::Result<Server> {
+    pub fn router(worker: &Worker, source: &RouterSource, placement: Placement) -> anyhow::Result<Server> {
         match source {
             RouterSource::Running { endpoints, pids } => {
                 Ok(Server { endpoints: endpoints.clone(), pids: pids.clone(), _process: None })
             }
             RouterSource::Command(command) => {
-                let process = Process::start(command, placement)?;
+                let process = Process::start(&worker.router(command), placement)?;
                 let listeners = process
                     .await_line(READY_TIMEOUT, ready_listeners)
                     .context("the router has not become ready")?;

@@ -90,6 +90,13 @@ pub(crate) fn printable(wire: Wire, message: &[u8]) -> String {
         Some(value) => String::from_utf8_lossy(&value).into_owned(),
         None => message.escape_ascii().to_string(),
     };
+    shortened(&text)
+}
+
+/// Text of a server on one line, and not too much of it.
+pub(crate) fn shortened(text: &str) -> String {
+    let text: String =
+        text.chars().map(|one| if one.is_control() { char::REPLACEMENT_CHARACTER } else { one }).collect();
     match text.char_indices().nth(PRINTED_CHARACTERS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
@@ -102,6 +109,8 @@ pub mod code {
     pub const HELLO: u64 = 1;
     /// WELCOME
     pub const WELCOME: u64 = 2;
+    /// ABORT
+    pub const ABORT: u64 = 3;
     /// CHALLENGE
     pub const CHALLENGE: u64 = 4;
     /// AUTHENTICATE
@@ -138,6 +147,7 @@ pub mod code {
         match code {
             HELLO => "HELLO",
             WELCOME => "WELCOME",
+            ABORT => "ABORT",
             CHALLENGE => "CHALLENGE",
             AUTHENTICATE => "AUTHENTICATE",
             GOODBYE => "GOODBYE",

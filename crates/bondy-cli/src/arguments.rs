@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use bondy_node::config::{Request, Setting};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 
-use crate::completion::Shell;
+use crate::completion::{self, Shell};
 use client::{
     CallArguments, LatencyArguments, PingArguments, PublishArguments, RegisterArguments, SubscribeArguments,
     TopArguments,
@@ -27,9 +28,9 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  bondy start --dev                    a router on this machine, for development
-  bondy start --config bondy.yaml      a node as the file says
-  bondy config check bondy.yaml        everything that is wrong with the file
+  bondy start --dev                  a router on this machine, for development
+  bondy start --config bondy.yaml    a node as the file says
+  bondy config check bondy.yaml      everything that is wrong with the file
   bondy register com.example.date --exec date
   bondy call com.example.date
   bondy subscribe com.example. --match prefix
@@ -94,26 +95,33 @@ pub(crate) struct BenchArguments {
     #[command(subcommand)]
     pub(crate) command: bondy_bench::command::Command,
     /// The context to take the connection from, `-` for the previous one [default: the selected one].
-    #[arg(long, value_name = "NAME", env = "BONDY_CONTEXT", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "BONDY_CONTEXT",
+        hide_env_values = true,
+        global = true,
+        add = ArgValueCompleter::new(completion::contexts)
+    )]
     pub(crate) context: Option<String>,
 }
 
 const BENCH_EXAMPLES: &str = "\
 Examples:
-  bondy bench rpc                                    the router of `bondy start --dev`
+  bondy bench rpc                      the router of `bondy start --dev`
   bondy bench pubsub --context staging
-  bondy bench all --start --with-floor               a router of its own, and what the machine can do at best";
+  bondy bench all --start              a router of its own, beside the floors";
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:
-  source <(bondy completion bash)                                     in ~/.bashrc
-  source <(bondy completion zsh)                                      in ~/.zshrc
-  bondy completion fish | source                                      in ~/.config/fish/config.fish
-  eval (bondy completion elvish | slurp)                              in ~/.config/elvish/rc.elv
-  bondy completion powershell | Out-String | Invoke-Expression        in $PROFILE
+  source <(bondy completion bash)         in ~/.bashrc
+  source <(bondy completion zsh)          in ~/.zshrc
+  bondy completion fish | source          in ~/.config/fish/config.fish
+  eval (bondy completion elvish | slurp)  in ~/.config/elvish/rc.elv
+  bondy completion powershell | Out-String | Invoke-Expression   in $PROFILE
 
-The script asks bondy itself, which asks the router for its procedures and topics where one is to be typed, for at most
-a second.";
+The script asks bondy itself, which asks the router for its procedures and topics where one is to be typed, for at \
+most a second.";
 
 const MAN_EXAMPLES: &str = "\
 Examples:
@@ -123,12 +131,13 @@ Examples:
 const START_EXAMPLES: &str = "\
 Examples:
   bondy start --dev
-  bondy start --dev --set listeners.public.bind=127.0.0.1:0
+  bondy start --dev --set listeners.public.bind=127.0.0.1:0 \\
+      --set listeners.admin.bind=127.0.0.1:0 \\
+      --set listeners.tcp.bind=127.0.0.1:0
   bondy start --config bondy.yaml --set node.name=n2 --log-level debug
   BONDY__NODE__NAME=n2 bondy start --config bondy.yaml
 
-Without --config and --dev the file is bondy.yaml in the working folder.
-The file wins over the defaults of --dev, the environment over the file, --set over all.";
+Without --config and --dev the file is bondy.yaml in the working folder. The file wins over the defaults of --dev, the environment over the file, --set over all.";
 
 #[derive(Args, Debug)]
 pub(crate) struct StartArguments {
@@ -277,5 +286,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// A paragraph of several source lines would be broken at both their ends and the terminal's.
+    #[test]
+    fn text_below_the_options_is_broken_by_the_terminal_alone() {
+        fn check(command: &clap::Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for block in text.split("\n\n") {
+                for (line, next) in block.lines().zip(block.lines().skip(1)) {
+                    assert!(next.starts_with("  "), "{}: {line} / {next}", command.get_name());
+                }
+                for line in block.lines().filter(|line| line.starts_with("  ")) {
+                    assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Arguments::command());
     }
 }

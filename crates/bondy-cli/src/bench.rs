@@ -31,6 +31,7 @@ fn defaults(context: Context) -> Defaults {
         authmethod: context.authmethod.and_then(name),
         secret: context.secret,
         secret_file: context.secret_file,
+        is_bondy: true,
     }
 }
 

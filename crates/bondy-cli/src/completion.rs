@@ -86,6 +86,11 @@ pub(crate) fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning_with(current, names)
 }
 
+/// Invocation policies that begin so.
+pub(crate) fn invocation_policies(current: &OsStr) -> Vec<CompletionCandidate> {
+    beginning_with(current, ["single", "roundrobin", "random", "first", "last"].map(str::to_owned).to_vec())
+}
+
 /// Procedures of the router that begin so.
 pub(crate) fn procedures(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning_with(current, known_uris("registration"))

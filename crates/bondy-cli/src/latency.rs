@@ -1,5 +1,7 @@
 //! `bondy latency`: how long calls take through the router.
 
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use crate::answer::{not_sent, refusal};
 use crate::arguments::client::LatencyArguments;
 use crate::arguments::payload::Output;
 use crate::connection::{Stay, connect};
-use crate::failure::say_error;
+use crate::failure::{say, say_error};
 use crate::output::{print, print_json};
 use crate::repetition::{Plan, Turn};
 use crate::runtime;
@@ -41,11 +43,14 @@ pub(crate) fn run(arguments: &LatencyArguments) -> Result<(), Failure> {
             (None, Some((_, registration))) => registration.procedure().to_owned(),
             (None, None) => return Err(Failure::usage("there is no procedure to call")),
         };
+        if std::io::stderr().is_terminal() {
+            say(&format!("measuring for {:?} ...", arguments.duration));
+        }
         let measurement = Arc::new(Measurement::new(caller.clone(), procedure, arguments.payload));
         let begun = Instant::now();
         let failed = match arguments.rate {
-            Some(rate) => measurement.run_at(rate, arguments.duration).await?,
-            None => measurement.run_one_by_one(begun + arguments.duration).await?,
+            Some(rate) => measurement.run_at(rate, arguments).await?,
+            None => measurement.run_one_by_one(begun + arguments.duration, arguments.count).await?,
         };
         let elapsed = begun.elapsed();
         caller.close().await;
@@ -75,30 +80,48 @@ struct Measurement {
     procedure: String,
     text: String,
     times: Mutex<Times>,
+    /// Calls that were due, and not made as too many were under way.
+    missed: AtomicU64,
 }
 
 impl Measurement {
     fn new(caller: Client, procedure: String, octets: u32) -> Self {
-        Self { caller, procedure, text: "x".repeat(octets as usize), times: Mutex::new(Times::new()) }
+        Self {
+            caller,
+            procedure,
+            text: "x".repeat(octets as usize),
+            times: Mutex::new(Times::new()),
+            missed: AtomicU64::new(0),
+        }
     }
 
     /// The next call begins when the one before has ended. How many failed.
-    async fn run_one_by_one(&self, until: Instant) -> Result<u64, Failure> {
-        let mut failed = 0;
-        while Instant::now() < until {
+    async fn run_one_by_one(&self, until: Instant, count: Option<u64>) -> Result<u64, Failure> {
+        let (mut begun, mut failed) = (0, 0);
+        while Instant::now() < until && count.is_none_or(|count| begun < count) {
+            begun += 1;
             failed += u64::from(!self.call(Instant::now()).await?);
         }
         Ok(failed)
     }
 
     /// Calls begin when they are due, and are measured from then. How many failed.
-    async fn run_at(self: &Arc<Self>, rate: f64, duration: Duration) -> Result<u64, Failure> {
-        let count = (rate * duration.as_secs_f64()).ceil().max(1.0);
-        let plan = Plan { count: count as u64, parallel: PARALLEL, rate: Some(rate) };
+    /// Those that are due when there is no time left are missed.
+    async fn run_at(self: &Arc<Self>, rate: f64, arguments: &LatencyArguments) -> Result<u64, Failure> {
+        let until = Instant::now() + arguments.duration;
+        let due = (rate * arguments.duration.as_secs_f64()).ceil().max(1.0) as u64;
+        let count = arguments.count.map_or(due, |count| count.min(due));
+        let plan = Plan { count, parallel: PARALLEL, rate: Some(rate) };
         let measurement = Arc::clone(self);
         let once = move |turn: Turn| {
             let measurement = Arc::clone(&measurement);
-            async move { measurement.call(turn.due.unwrap_or_else(Instant::now)).await }
+            async move {
+                if turn.number > 1 && Instant::now() > until {
+                    measurement.missed.fetch_add(1, Ordering::Relaxed);
+                    return Ok(true);
+                }
+                measurement.call(turn.due.unwrap_or_else(Instant::now)).await
+            }
         };
         Ok(plan.run(once).await?.failed)
     }
@@ -125,11 +148,13 @@ impl Measurement {
 
     fn show(&self, arguments: &LatencyArguments, elapsed: Duration, failed: u64) -> Result<(), Failure> {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let missed = self.missed.load(Ordering::Relaxed);
         let mut result = times.to_json();
         let calls_per_s = (times.count() as f64 / elapsed.as_secs_f64().max(1e-9) * 10.0).round() / 10.0;
         let facts = [
             ("calls", json!(times.count())),
             ("failed", json!(failed)),
+            ("missed", json!(missed)),
             ("calls_per_s", json!(calls_per_s)),
             ("duration_s", json!((elapsed.as_secs_f64() * 1_000.0).round() / 1_000.0)),
             ("payload_bytes", json!(arguments.payload)),
@@ -148,6 +173,9 @@ impl Measurement {
                     elapsed.as_secs_f64(),
                     arguments.payload
                 ))?;
+                if missed > 0 {
+                    print(&format!("{missed} more were due, and not made in time\n"))?;
+                }
                 print(&table::columns(&head, &[row.to_vec()]))
             }
         }

@@ -35,9 +35,8 @@ Examples:
   echo '{\"do\": \"version\"}' | bondy testkit
   echo '{\"id\": 1, \"do\": \"start\", \"set\": {\"workers\": 2}}' | bondy testkit
 
-A command is a line of JSON on standard input, its answer one on standard output.
-A test starts this process, which ends when its standard input is closed.
-docs/testkit.md lists the commands.";
+A command is a line of JSON on standard input, its answer one on standard output. A test starts this process, which \
+ends when its standard input is closed. docs/testkit.md lists the commands.";
 
 /// The version of the protocol.
 const PROTOCOL: u64 = 1;

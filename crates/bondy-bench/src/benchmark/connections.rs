@@ -1,11 +1,11 @@
 //! Idle sessions: what one costs the router in memory.
 
-use super::{Pin, Settings, metric, wire_setting, wire_text};
+use super::{Pin, Settings, counted, metric, wire_setting, wire_text};
 use crate::figure::{Figure, Goal, Rounds, Row, Spread};
 use crate::floor::FloorKind;
 use crate::load::{ConnectionsWork, Measurement, SESSIONS_PER_PROCESS_MAX, Work};
 use crate::process::Process;
-use crate::server::Server;
+use crate::server::{RouterSource, Server};
 use crate::usage::resident_bytes_of;
 use crate::wire::Wire;
 use anyhow::Context;
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Opened and closed before counting, so that what a server sets up once is not billed to the sessions.
 const WARM_UP_SESSIONS: usize = 200;
+/// With fewer, single pages decide.
+const SESSIONS_MIN: usize = 10_000;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What holding sessions showed.
@@ -28,7 +30,7 @@ struct Held {
 pub fn connections(settings: &Settings, wire: Wire, sessions: usize) -> anyhow::Result<Figure> {
     let settings = &Settings { rounds: 1, ..settings.clone() };
     let places = settings.places(Pin::Split);
-    let mut router = Server::router(&settings.router, places.server)?;
+    let mut router = Server::router(&settings.worker, &settings.router, places.server)?;
     let endpoint = router.target(wire, settings.tls, &settings.realm)?.endpoint;
     let floor = match settings.with_floor {
         true => {
@@ -45,12 +47,13 @@ pub fn connections(settings: &Settings, wire: Wire, sessions: usize) -> anyhow::
     setting.insert("sessions".to_owned(), json!(sessions));
     // The goal is for the tens of thousands that it is about; in a few, single pages decide.
     let bytes_max = if settings.tls { 9_216.0 } else { 1_280.0 };
-    let goal = (settings.with_goals && sessions >= 10_000).then_some(Goal::AtMost(bytes_max));
+    let goal = (settings.with_goals && sessions >= SESSIONS_MIN).then_some(Goal::AtMost(bytes_max));
     let rounds =
         Rounds { ours: vec![ours.opening], floor: floor.iter().map(|floor| floor.opening).collect() };
     let (bytes, floor_bytes) =
         (ours.bytes_per_session, floor.as_ref().and_then(|floor| floor.bytes_per_session));
-    let ratio = floor_bytes.zip(bytes).and_then(|(floor, ours)| Spread::of(vec![ours / floor]));
+    let quotient = floor_bytes.zip(bytes).filter(|(floor, _)| *floor > 0.0).map(|(floor, ours)| ours / floor);
+    let ratio = quotient.and_then(|ratio| Spread::of(vec![ratio]));
     let mut rows =
         vec![Row { name: "resident_bytes_per_session", ours: bytes, floor: floor_bytes, ratio, goal }];
     rows.extend(metric::joins().into_iter().map(|metric| rounds.row(metric, None)));
@@ -58,13 +61,28 @@ pub fn connections(settings: &Settings, wire: Wire, sessions: usize) -> anyhow::
         benchmark: "connections",
         name: None,
         title: format!(
-            "connections over {}: {sessions} idle sessions\n  {endpoint}; {text}",
-            wire_text(wire)
+            "connections over {}: {}\n  {endpoint}; {text}{}",
+            wire_text(wire),
+            counted(sessions, "idle session"),
+            reservation(settings, sessions)
         ),
         setting,
         floor: settings.with_floor.then(|| FloorKind::Echo.name()),
         rows,
     })
+}
+
+/// What makes the memory of one session mean less than it seems to.
+fn reservation(settings: &Settings, sessions: usize) -> &'static str {
+    match settings.router {
+        RouterSource::Running { .. } => {
+            "\n  the router ran before: memory that it had left is not counted (--start measures all)"
+        }
+        RouterSource::Command(_) if sessions < SESSIONS_MIN => {
+            "\n  few sessions: what the router keeps once for all makes each look larger"
+        }
+        RouterSource::Command(_) => "",
+    }
 }
 
 fn held(settings: &Settings, server: &mut Server, wire: Wire, sessions: usize) -> anyhow::Result<Held> {

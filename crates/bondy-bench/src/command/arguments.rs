@@ -21,20 +21,21 @@ pub struct RunArgs {
     /// Run the floor beside the router, in turns, and print each figure as a ratio to it
     #[arg(long)]
     with_floor: bool,
-    /// How long all rounds of the router are measured together, as in 5s or 500ms [default: 5s]
-    #[arg(long, value_parser = parse_duration)]
+    /// How long all rounds of the router are measured together, of each figure, as in 5s or 500ms [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Rounds of the router, and of the floor between them [default: 5]
-    #[arg(long, value_parser = value_parser!(u32).range(1..=1_000))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000))]
     rounds: Option<u32>,
     /// Set a result beside this one that was saved with --output json
     #[arg(long, value_name = "FILE")]
     pub(super) compare: Option<PathBuf>,
-    /// The form of the results
-    #[arg(long, value_enum, default_value_t = Output::Table)]
+    /// The form of the results: table (text for people) or json (one object)
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Table, hide_possible_values = true)]
     pub(super) output: Output,
-    /// The cores of router and load. A router that runs already stays where it is
-    #[arg(long, value_enum, default_value_t = Pin::Auto)]
+    /// The cores of router and load: same (one for both), split (one each), none (wherever the scheduler likes) or auto
+    /// (same for one pair at window 1, else split). A router that runs already stays where it is
+    #[arg(long, value_enum, value_name = "CORES", default_value_t = Pin::Auto, hide_possible_values = true)]
     pin: Pin,
     /// Run servers and loads before all ordinary processes (SCHED_FIFO), for quiet figures on a busy machine; needs root
     #[arg(long)]
@@ -59,8 +60,8 @@ pub struct PayloadArgs {
     /// The payload in octets
     #[arg(long, default_value_t = 64, value_parser = value_parser!(u32).range(0..=16_000_000))]
     payload: u32,
-    /// What the payload looks like
-    #[arg(long, value_enum, default_value_t = ShapeName::Text)]
+    /// What the payload looks like: text (one argument) or mixed (keyword arguments of every kind)
+    #[arg(long, value_enum, default_value_t = ShapeName::Text, hide_possible_values = true)]
     shape: ShapeName,
 }
 

@@ -19,20 +19,21 @@ const DEFAULT_REALM: &str = "realm1";
 pub struct ConnectionArgs {
     /// A router that runs already: ws://HOST:PORT/PATH or wss://, rs://HOST:PORT (rawsocket) or rss://, unix:PATH, or
     /// nats://HOST:PORT for NATS. May be given once for each transport. Certificates are not checked
-    /// [env: BONDY_URL] [default: ws://127.0.0.1:18080/ws]
+    /// [default: ws://127.0.0.1:18080/ws] [env: BONDY_URL]
     #[arg(long, conflicts_with_all = ["start", "router_command"])]
     url: Vec<String>,
-    /// The realm to join [env: BONDY_REALM] [default: realm1]
+    /// The realm to join [default: realm1] [env: BONDY_REALM]
     #[arg(long)]
     realm: Option<String>,
-    /// The serializer [env: BONDY_SERIALIZER] [default: json over WebSocket, msgpack over rawsocket]
-    #[arg(long, value_enum)]
+    /// The serializer: json, msgpack or cbor [default: json over WebSocket, msgpack over rawsocket]
+    /// [env: BONDY_SERIALIZER]
+    #[arg(long, value_enum, hide_possible_values = true)]
     serializer: Option<SerializerName>,
     /// Who joins [env: BONDY_AUTHID]
     #[arg(long)]
     authid: Option<String>,
-    /// How that is proven [env: BONDY_AUTHMETHOD] [default: anonymous]
-    #[arg(long, value_enum)]
+    /// How that is proven: anonymous, ticket, wampcra, scram or cryptosign [default: anonymous] [env: BONDY_AUTHMETHOD]
+    #[arg(long, value_enum, value_name = "METHOD", hide_possible_values = true)]
     authmethod: Option<AuthMethodName>,
     /// The file with the ticket, password or private key, `-` for standard input [env: BONDY_SECRET_FILE, or the secret
     /// itself in BONDY_SECRET]
@@ -45,15 +46,15 @@ pub struct ConnectionArgs {
     /// listens at the URL, if it is on this machine
     #[arg(long, conflicts_with_all = ["start", "router_command"])]
     pid: Vec<u32>,
-    /// Start a router for each benchmark, on free ports: the `bondy` beside this program
+    /// Start a router for each benchmark, on free ports
     #[arg(long)]
     start: bool,
     /// Start this router for each benchmark instead: a command, split at spaces. It must write one line with `ready`
     /// and the bound address of each listener (`public=ws://127.0.0.1:PORT/ws tcp=127.0.0.1:PORT`)
     #[arg(long, value_name = "COMMAND", conflicts_with = "start")]
     router_command: Option<String>,
-    /// The transport, where the router has several [default: rawsocket]
-    #[arg(long, value_enum)]
+    /// The transport, where the router has several: rawsocket or websocket [default: rawsocket]
+    #[arg(long, value_enum, hide_possible_values = true)]
     transport: Option<TransportName>,
     /// Speak TLS, with the listener `secure` or `secure_tcp` of a started router
     #[arg(long, conflicts_with = "url")]
@@ -93,15 +94,19 @@ pub(super) struct Router {
 }
 
 impl Router {
-    /// Adds what to do when nobody listens where nobody has said that somebody does.
+    /// Adds what to do when nobody listens.
     pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        if self.is_default && cause(&error) == Some(Cause::Unreachable) {
-            return error.context(
-                "no router answered at the default URL: start one with `bondy start --dev`, name another one with \
-                 --url, or let the benchmark start its own with --start",
-            );
+        if cause(&error) != Some(Cause::Absent) {
+            return error;
         }
-        error
+        let where_from = if self.is_default { " (the URL by default)" } else { "" };
+        let failure = Failure::of(&error);
+        let message = format!(
+            "{}{where_from}\n  help: is a router running there? `bondy start --dev` starts one; --url chooses another, \
+             --start lets the benchmark start its own",
+            failure.message
+        );
+        Failure { message, ..failure }.into()
     }
 }
 
@@ -152,7 +157,7 @@ impl ConnectionArgs {
             return Ok((RouterSource::Command(command), false));
         }
         if self.start {
-            return Ok((RouterSource::Command(own_router()?), false));
+            return Ok((RouterSource::Command(own_router(defaults.is_bondy)?), false));
         }
         let (urls, is_default) = match (self.url.is_empty(), &defaults.url) {
             (false, _) => (self.url.clone(), false),
@@ -199,10 +204,10 @@ impl TransportName {
     }
 }
 
-/// The `bondy` beside this program, which may be this program, on free ports.
-fn own_router() -> anyhow::Result<Vec<String>> {
+/// This program where it is `bondy`, under whatever name, else the `bondy` beside it; on free ports.
+fn own_router(is_bondy: bool) -> anyhow::Result<Vec<String>> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
-    let bondy = own.with_file_name("bondy");
+    let bondy = if is_bondy { own } else { own.with_file_name("bondy") };
     if !bondy.exists() {
         let text =
             format!("--start needs {}: build it with `cargo build --release -p bondy-cli`", bondy.display());
@@ -234,14 +239,17 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_the_default_url_is_explained_and_elsewhere_it_is_not() {
-        let refused = || anyhow::Error::from(Failure::unreachable("refused"));
+    fn where_nobody_listens_it_is_said_what_to_do_and_where_somebody_does_it_is_not() {
+        let refused = || anyhow::Error::from(Failure::absent("refused"));
         let explained = router(&[], &Defaults::default()).expect("a router").explain(refused());
         assert_eq!(exit_code(&explained), 3);
         let text = format!("{explained:#}");
-        assert!(text.contains("bondy start --dev") && text.contains("--start"), "{text}");
+        let said = ["refused (the URL by default)\n  help: ", "bondy start --dev", "--start"];
+        assert!(said.iter().all(|part| text.contains(part)), "{text}");
         let named = router(&["--url", "ws://a/ws"], &Defaults::default()).expect("a router");
-        assert_eq!(format!("{:#}", named.explain(refused())), "refused");
+        assert!(format!("{:#}", named.explain(refused())).starts_with("refused\n  help: "));
+        let not_let_in = anyhow::Error::from(Failure::unreachable("not let in"));
+        assert_eq!(format!("{:#}", named.explain(not_let_in)), "not let in");
     }
 
     #[test]

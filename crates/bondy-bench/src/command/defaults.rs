@@ -66,11 +66,14 @@ pub struct Defaults {
     pub secret: Option<String>,
     /// The file that has it; the secret itself goes before.
     pub secret_file: Option<PathBuf>,
+    /// Whether the running program is `bondy`, which can start a router.
+    pub is_bondy: bool,
 }
 
 impl fmt::Debug for Defaults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Defaults { url, realm, serializer, authid, authmethod, secret: _, secret_file } = self;
+        let Defaults { url, realm, serializer, authid, authmethod, secret: _, secret_file, is_bondy: _ } =
+            self;
         write!(
             formatter,
             "Defaults({url:?} {realm:?} {serializer:?} {authid:?} {authmethod:?} {secret_file:?})"
@@ -91,6 +94,7 @@ impl Defaults {
             authmethod: read("BONDY_AUTHMETHOD"),
             secret: read("BONDY_SECRET"),
             secret_file: read("BONDY_SECRET_FILE").map(PathBuf::from),
+            is_bondy: false,
         }
     }
 
@@ -105,6 +109,7 @@ impl Defaults {
             authmethod: self.authmethod.or(others.authmethod),
             secret: if has_secret { self.secret } else { others.secret },
             secret_file: if has_secret { self.secret_file } else { others.secret_file },
+            is_bondy: self.is_bondy || others.is_bondy,
         }
     }
 

@@ -1,8 +1,9 @@
 //! From a connected socket to a joined session: what each transport asks for first, and what its refusals mean.
 
-use super::{Connection, Credentials, FloorRole, Serializer, Target, Wire, code, nats};
+use super::{Connection, Credentials, FloorRole, Serializer, Target, Wire, code, nats, shortened};
 use crate::endpoint::Place;
 use crate::failure::Failure;
+use anyhow::Context;
 use bondy_wamp::message::Authenticate;
 use bondy_wamp::value::Value;
 
@@ -37,7 +38,10 @@ fn shake_rawsocket(connection: &mut Connection, serializer: Serializer) -> anyho
     let number = serializer.rawsocket_number();
     connection.exchange.output.extend_from_slice(&[0x7f, 0xf0 | number, 0, 0]);
     connection.flush()?;
-    let answer = connection.read_until(|inbox| inbox.take(4).map(<[u8]>::to_vec))?;
+    let answer = connection.read_until(|inbox| inbox.take(4).map(<[u8]>::to_vec));
+    // A port of another protocol often closes without a word.
+    let answer =
+        answer.context("no rawsocket handshake: is this a WebSocket port (then write ws://HOST:PORT/ws)?")?;
     let refusal = match (answer[0], answer[1] & 0x0f, answer[1] >> 4) {
         (0x7f, accepted, _) if accepted == number => return Ok(()),
         (0x7f, 0, 1) => format!("it does not speak {}: choose another --serializer", serializer.name()),
@@ -114,18 +118,40 @@ fn hello(connection: &mut Connection, target: &Target) -> anyhow::Result<()> {
         answer = connection.receive()?;
     }
     if code_of(&answer) != Some(code::WELCOME) {
-        let hint = match (code_of(&answer), &proof) {
-            (Some(code::CHALLENGE), None) => ": the realm wants to know who joins, see --authmethod",
-            _ => "",
-        };
-        let text =
-            String::from_utf8_lossy(&answer.to_bytes(bondy_wamp::serializer::Serializer::Json)).into_owned();
-        return Err(Failure::unreachable(format!("expected WELCOME, got {text}{hint}")).into());
+        return Err(Failure::unreachable(refusal(&answer)).into());
     }
     let details = answer.as_list().and_then(|welcome| welcome.get(2)).cloned().unwrap_or_default();
     match proof.map_or(Ok(()), |proof| proof.verify(&details)) {
         Ok(()) => Ok(()),
         Err(error) => Err(Failure::unreachable(format!("the router has not proven itself: {error}")).into()),
+    }
+}
+
+/// What a router says instead of WELCOME, and what to do about it.
+fn refusal(answer: &Value) -> String {
+    let part = |index: usize| answer.as_list().and_then(|parts| parts.get(index));
+    match code_of(answer) {
+        Some(code::ABORT) => {
+            let reason = part(2).and_then(Value::as_str).unwrap_or("no reason");
+            let message = part(1).and_then(|details| details.entry("message")).and_then(Value::as_str);
+            let message = message.map(|text| format!(" ({})", shortened(text))).unwrap_or_default();
+            format!("the router refused: {}{message}{}", shortened(reason), help(reason))
+        }
+        Some(code::CHALLENGE) => "the realm wants to know who joins\n  help: see --authmethod".to_owned(),
+        _ => {
+            let text = answer.to_bytes(bondy_wamp::serializer::Serializer::Json);
+            format!("expected WELCOME, got {}", shortened(&String::from_utf8_lossy(&text)))
+        }
+    }
+}
+
+fn help(reason: &str) -> &'static str {
+    match reason {
+        "wamp.error.no_such_realm" => "\n  help: --realm chooses another",
+        "wamp.error.no_matching_auth_method" | "wamp.error.authentication_required" => {
+            "\n  help: see --authid, --authmethod and --secret-file; without them the benchmark joins as anonymous"
+        }
+        _ => "",
     }
 }
 

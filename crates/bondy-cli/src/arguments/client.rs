@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, value_parser};
 use clap_complete::engine::ArgValueCompleter;
 
-use super::connection::{ConnectionArguments, ReconnectArguments, parse_duration};
+use super::connection::{ConnectionArguments, ReconnectArguments, parse_duration, parse_positive_duration};
 use super::payload::{OptionArguments, OutputArguments, PaceArguments, PayloadArguments, TEMPLATE_HELP};
 use crate::completion;
 
@@ -19,7 +19,8 @@ pub(crate) struct CallArguments {
     pub(crate) payload: PayloadArguments,
     #[command(flatten)]
     pub(crate) options: OptionArguments,
-    /// How long the call may take; the router ends it then [default: for ever].
+    /// How long the call may take, and with --progress each next result; the router ends it then
+    /// [default: for ever].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Ask for progressive results, and show them as they come.
@@ -112,7 +113,7 @@ Examples:
 Says `subscribed` on standard error once it is. Ctrl-C ends it, with exit code 0.";
 
 #[derive(Args, Clone, Debug)]
-#[command(after_help = REGISTER_EXAMPLES)]
+#[command(after_help = format!("{REGISTER_EXAMPLES}{EXEC_HELP}"))]
 #[group(id = "answer", required = true, multiple = false, args = ["echo", "result", "exec"])]
 pub(crate) struct RegisterArguments {
     /// The procedure to serve.
@@ -131,7 +132,7 @@ pub(crate) struct RegisterArguments {
     #[arg(long = "match", value_enum, value_name = "POLICY", default_value_t = MatchName::Exact, hide_possible_values = true)]
     pub(crate) match_policy: MatchName,
     /// How calls are shared with other callees: single, roundrobin, random, first or last.
-    #[arg(long, value_name = "POLICY", default_value = "single")]
+    #[arg(long, value_name = "POLICY", default_value = "single", add = ArgValueCompleter::new(completion::invocation_policies))]
     pub(crate) invoke: String,
     #[command(flatten)]
     pub(crate) options: OptionArguments,
@@ -151,16 +152,20 @@ pub(crate) struct RegisterArguments {
 const REGISTER_EXAMPLES: &str = r#"Examples:
   bondy register com.example.echo --echo
   bondy register com.example.version --result '{"version": "1.2"}'
-  bondy register com.example.greet --exec 'jq -r "\"Hello, \" + .args[0] + \"!\""'
+  bondy register com.example.greet --exec 'jq -r "\"Hello, \(.args[0])!\""'
   bondy register com.example.uptime --exec uptime --concurrency 4
-  bondy register com.example.backup. --match prefix --invoke roundrobin --exec ./backup.sh
+  bondy register com.example.backup. --match prefix --invoke roundrobin \
+      --exec ./backup.sh
 
 Says `registered` on standard error once it is. Ctrl-C ends it, with exit code 0.
 
---exec: the command finds {"procedure", "args", "kwargs", "details"} on its standard input. What it prints is the
-result: a JSON array is the arguments, an object of nothing but `args` and `kwargs` is both, any other JSON value or
-text is one argument, nothing is an empty result. A line {"progress": ...} is a progressive result. A non-zero exit is
-the error bondy.error.exec_failed. A call that is canceled or times out kills the command and what it has started."#;
+--exec: "#;
+
+const EXEC_HELP: &str = "\
+the command finds {\"procedure\", \"args\", \"kwargs\", \"details\"} on its standard input. What it prints is the result: \
+a JSON array is the arguments, an object of nothing but `args` and `kwargs` is both, any other JSON value or text is one \
+argument, nothing is an empty result. A line {\"progress\": ...} is a progressive result. A non-zero exit is the error \
+bondy.error.exec_failed. A call that is canceled or times out kills the command and the processes of its group.";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = PING_EXAMPLES)]
@@ -192,8 +197,11 @@ A round trip is a call of the router's own meta API and any answer to it, a refu
 #[command(after_help = LATENCY_EXAMPLES)]
 pub(crate) struct LatencyArguments {
     /// How long to measure.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_positive_duration)]
     pub(crate) duration: Duration,
+    /// End after so many calls, if that is sooner.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
     /// Call this procedure instead of one that the command serves itself on a second connection.
     #[arg(long, value_name = "PROCEDURE", add = ArgValueCompleter::new(completion::procedures))]
     pub(crate) procedure: Option<String>,
@@ -245,7 +253,12 @@ Examples:
   bondy top --once
   bondy top --once --output json | jq .sessions
 
-Sessions, procedures and topics of one realm, with their rates, from the router's meta API.
+Sessions, procedures and topics of one realm, with their rates, from the router's meta API. \
+What the session that looks causes itself is in no total.
+
+QUEUE: octets that wait to be sent. DROPPED: events that a full queue had no room for. RUNNING: calls that are being \
+answered. CALLS of a session: calls that wait for their answers.
+
 Keys: q ends, s p t or tab choose a table, up and down scroll, r turns the order around.";
 
 /// How URIs are compared.

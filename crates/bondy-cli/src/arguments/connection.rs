@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use serde::{Deserialize, Serialize};
+
+use crate::completion;
 
 /// Flags that every client command has. A flag beats the environment, the environment beats the context.
 #[derive(Args, Clone, Debug, Default)]
@@ -43,16 +46,22 @@ pub(crate) struct ConnectionArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
     /// The context to take the rest from, `-` for the previous one [default: the selected one].
-    #[arg(long, value_name = "NAME", env = "BONDY_CONTEXT", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "BONDY_CONTEXT",
+        hide_env_values = true,
+        add = ArgValueCompleter::new(completion::contexts)
+    )]
     pub(crate) context: Option<String>,
     /// Believe the certificates that this file's authorities have signed, and no others.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Believe any certificate. Whoever sits between reads and changes everything.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ca_file")]
     pub(crate) insecure: bool,
     /// How long connecting and joining may take together.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_positive_duration)]
     pub(crate) connect_timeout: Duration,
 }
 
@@ -110,6 +119,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds_each).map_err(|_| "a time is not negative".to_owned())
 }
 
+/// The same, and not nothing.
+pub(crate) fn parse_positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("a time above 0 is needed here".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,5 +140,6 @@ mod tests {
         for wrong in ["5", "-1s", "s", "1e400s", "5 parsecs", ""] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
+        assert!(parse_duration("0s").is_ok() && parse_positive_duration("0s").is_err());
     }
 }

@@ -18,13 +18,14 @@ pub(crate) struct ContextArguments {
 pub(crate) const CONTEXT_EXAMPLES: &str = "\
 Examples:
   bondy context add dev --url ws://127.0.0.1:18080/ws --select
-  bondy context add prod --url wss://router.example.com/ws --realm com.example.app --authid ops \\
-      --authmethod wampcra --secret-file ~/.ops-secret
+  bondy context add prod --url wss://router.example.com/ws \\
+      --realm com.example.app --authid ops --authmethod wampcra \\
+      --secret-file ~/.ops-secret
   bondy context select prod
   bondy context select -         the one before
   bondy call com.example.greet world --context dev
 
-A flag beats the environment, the environment beats the context. The contexts are kept in
+A flag beats the environment, the environment beats the context. The contexts are kept in \
 bondy/contexts.json below XDG_CONFIG_HOME (~/.config), or in the folder that BONDY_CONFIG_HOME names.";
 
 #[derive(Clone, Debug, Subcommand)]
@@ -117,8 +118,8 @@ pub(crate) struct ContextFields {
 const ADD_EXAMPLES: &str = "\
 Examples:
   bondy context add dev --url ws://127.0.0.1:18080/ws --select
-  pass router/ops | bondy context add prod --url wss://router.example.com/ws --authid ops \\
-      --authmethod wampcra --secret-file -";
+  pass router/ops | bondy context add prod --url wss://router.example.com/ws \\
+      --authid ops --authmethod wampcra --secret-file -";
 
 const SELECT_EXAMPLES: &str = "\
 Examples:

@@ -1,6 +1,6 @@
 //! Arguments, keyword arguments and options on the command line, and how often they are sent.
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, ValueEnum, ValueHint, value_parser};
 
 /// What is carried: ARGs, `-k`, `--args-file`.
 #[derive(Args, Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct PayloadArguments {
     pub(crate) kwargs: Vec<(String, String)>,
     /// Read {"args": [...], "kwargs": {...}} from this file, `-` for standard input; ARGs follow its args, `-k` beats
     /// its kwargs.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) args_file: Option<String>,
     /// Fill in nothing: {{ has no meaning.
     #[arg(long)]
@@ -73,7 +73,7 @@ In ARGs, -k and --args-file are filled in, anew for each repetition:
   {{time}}            now, as in 2026-01-31T12:00:00.000000Z
   {{unix}}            now, in seconds since 1970; {{unix_ms}} in milliseconds
   {{uuid}}            a random UUID
-  {{random}}          a whole number from 0 to 2^53 - 1; {{random 1 6}} one from 1 to 6
+  {{random}}          a whole number below 2^53; {{random 1 6}} one from 1 to 6
   {{text 8}}          so many random letters and digits
   {{{{                {{ itself";
 

@@ -56,6 +56,9 @@ fn contexts_and_commands_are_candidates_and_a_missing_router_is_silent() {
         .assert_code(0);
     let known = |words: &[&str]| candidates(command(&folder.0, &[]), words);
     assert_eq!(known(&["bondy", "context", "select", "st"]), ["staging"]);
+    assert_eq!(known(&["bondy", "call", "--context", "st"]), ["staging"]);
+    assert_eq!(known(&["bondy", "bench", "rpc", "--context", "st"]), ["staging"]);
+    assert_eq!(known(&["bondy", "register", "x", "--invoke", "ro"]), ["roundrobin"]);
     assert_eq!(known(&["bondy", "subs"]), ["subscribe"]);
     assert!(known(&["bondy", "call", "com."]).is_empty());
 }

@@ -39,6 +39,11 @@ fn latency_is_that_of_calls_through_the_router() {
         &shell.run(&[&latency[..], &["--rate", "50", "--payload", "1000"]].concat()).assert_code(0),
     );
     assert_eq!((&json["calls"], &json["payload_bytes"]), (&10.into(), &1000.into()));
+    let json = assert_times(&shell.run(&["latency", "--count", "3", "--output", "json"]).assert_code(0));
+    assert_eq!(json["calls"], 3);
+    // More than any machine can do: what was not made in time is missed, and does not make it longer.
+    let json = shell.run(&[&latency[..], &["--rate", "10000000"]].concat()).assert_code(0).json();
+    assert!(json["missed"].as_u64() > Some(0), "{json}");
     let _echo = shell.register(&["com.example.echo", "--echo"]);
     assert_times(&shell.run(&[&latency[..], &["--procedure", "com.example.echo"]].concat()).assert_code(0));
     let ran = shell.run(&[&latency[..], &["--procedure", "com.example.nobody"]].concat()).assert_code(1);
