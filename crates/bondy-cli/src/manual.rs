@@ -11,7 +11,7 @@ use crate::output::print;
 
 /// Prints the page of `bondy`, or writes a page for each command into the folder.
 pub(crate) fn run(folder: Option<&Path>) -> Result<(), Failure> {
-    let mut command = Arguments::command();
+    let mut command = without_help(Arguments::command());
     command.build();
     match folder {
         None => print(&page(&command, "bondy").map_err(|error| Failure::Other(error.into()))?),
@@ -19,6 +19,11 @@ pub(crate) fn run(folder: Option<&Path>) -> Result<(), Failure> {
             Failure::usage(format!("cannot write manual pages into {}: {error}", folder.display()))
         }),
     }
+}
+
+/// The command without the commands `help`, which have no pages.
+fn without_help(command: clap::Command) -> clap::Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
 fn write(folder: &Path, command: &clap::Command) -> io::Result<()> {
@@ -36,14 +41,67 @@ fn write_all(folder: &Path, command: &clap::Command, name: &str) -> io::Result<(
 }
 
 fn page(command: &clap::Command, name: &str) -> io::Result<String> {
-    let mut page = Vec::new();
+    let mut octets = Vec::new();
     let version = env!("CARGO_PKG_VERSION");
-    clap_mangen::Man::new(command.clone())
-        .title(name)
-        .manual("Bondy")
-        .source(format!("bondy {version}"))
-        .render(&mut page)?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    let manual =
+        clap_mangen::Man::new(command.clone()).title(name).manual("Bondy").source(format!("bondy {version}"));
+    manual.render_title(&mut octets)?;
+    manual.render_name_section(&mut octets)?;
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").lines().map(|line| format!("{}\n", escaped(line.trim())));
+    octets.extend(format!(".SH SYNOPSIS\n.nf\n{}.fi\n", usage.collect::<String>()).bytes());
+    manual.render_description_section(&mut octets)?;
+    manual.render_options_section(&mut octets)?;
+    if command.has_subcommands() {
+        manual.render_subcommands_section(&mut octets)?;
+    }
+    let mut page = String::from_utf8_lossy(&octets).into_owned();
+    page += &environment(command);
+    page += &command.get_after_help().map(|text| explanations(&text.to_string())).unwrap_or_default();
+    if name != "bondy" {
+        page += ".SH \"SEE ALSO\"\nbondy(1)\n";
+    }
+    Ok(page)
+}
+
+/// The variables that stand for flags.
+fn environment(command: &clap::Command) -> String {
+    let variables = command.get_arguments().filter_map(|argument| {
+        let (variable, flag) = (argument.get_env()?.to_string_lossy().into_owned(), argument.get_long()?);
+        Some(format!(".TP\n{}\nstands for {}\n", escaped(&variable), escaped(&format!("--{flag}"))))
+    });
+    let text: String = variables.collect();
+    if text.is_empty() { text } else { format!(".SH ENVIRONMENT\n{text}") }
+}
+
+/// What stands below the options: examples as they are typed, paragraphs as the terminal breaks them.
+fn explanations(text: &str) -> String {
+    let mut page = String::new();
+    let mut has_notes = false;
+    for block in text.split("\n\n") {
+        let (first, rest) = block.split_once('\n').unwrap_or((block, ""));
+        match first {
+            "Examples:" => page += ".SH EXAMPLES\n",
+            "Exit codes:" => page += ".SH \"EXIT STATUS\"\n",
+            _ => {
+                page += if has_notes { ".PP\n" } else { ".SH NOTES\n" };
+                page += &format!("{}\n", escaped(first));
+                has_notes = true;
+            }
+        }
+        if !rest.is_empty() {
+            let lines =
+                rest.lines().map(|line| format!("{}\n", escaped(line.strip_prefix("  ").unwrap_or(line))));
+            page += &format!(".nf\n{}.fi\n", lines.collect::<String>());
+        }
+    }
+    page
+}
+
+/// A line that means nothing to the formatter, with hyphens and apostrophes that can be copied into a shell.
+fn escaped(line: &str) -> String {
+    let text = line.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('`', "\\(ga");
+    if text.starts_with('.') { format!("\\&{text}") } else { text }
 }
 
 /// The width of the help in the reference.

@@ -56,8 +56,18 @@ fn every_command_has_a_manual_page() {
         let page = std::fs::read_to_string(folder.path(&format!("pages/{name}.1"))).expect(&name);
         assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{name}");
     }
+    let page = std::fs::read_to_string(folder.path("pages/bondy-register.1")).expect("a page");
+    for part in [
+        ".SH SYNOPSIS\n.nf\nbondy register [OPTIONS]",
+        ".SH ENVIRONMENT\n.TP\nBONDY_URL\nstands for \\-\\-url\n",
+        ".SH EXAMPLES\n.nf\nbondy register com.example.echo \\-\\-echo\n",
+        "\\(aqjq \\-r \"\\e\"Hello, \\e(.args[0])!\\e\"\"\\(aq\n",
+        ".SH NOTES\n",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
     let printed = run(command(&folder.0, &["man"]), "").assert_code(0).stdout;
-    assert!(printed.contains(".TH bondy 1"), "{printed}");
+    assert!(printed.contains(".TH bondy 1") && !printed.contains("bondy\\-help"), "{printed}");
     folder.write("file", "");
     run(command(&folder.0, &["man", "file"]), "").assert_code(2);
 }
