@@ -102,6 +102,8 @@ pub(crate) async fn run<F: Future<Output = Result<(), ExecError>>>(
 fn spawn(command: &str) -> io::Result<Child> {
     Command::new("sh")
         .args(["-c", command])
+        // Who may call is not who may know it.
+        .env_remove("BONDY_SECRET")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

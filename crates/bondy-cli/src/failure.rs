@@ -80,9 +80,10 @@ fn error_line(text: &str) -> String {
     format!("{} {text}\n", red("error:"))
 }
 
-/// Red on a terminal, unless `NO_COLOR` is set.
+/// Red on a terminal, unless `NO_COLOR` is set or the terminal has no colours.
 fn red(text: &str) -> String {
-    let wants_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let has_colour = std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
+    let wants_colour = has_colour && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     if wants_colour && io::stderr().is_terminal() {
         format!("\x1b[1;31m{text}\x1b[0m")
     } else {

@@ -30,7 +30,12 @@ pub(crate) fn run(command: &ContextCommand) -> Result<(), Failure> {
             show(&Contexts::load()?, name.as_deref(), *secrets, output.output)
         }
         ContextCommand::Edit { name, fields, unset } => edit(name, fields, unset),
-        ContextCommand::Remove { name } => Contexts::change(|contexts| remove(contexts, name)),
+        ContextCommand::Remove { name } => {
+            if Contexts::change(|contexts| remove(contexts, name))? {
+                say("no context is selected now");
+            }
+            Ok(())
+        }
     }
 }
 
@@ -141,13 +146,15 @@ fn edit(name: &str, fields: &ContextFields, unset: &[String]) -> Result<(), Fail
     })
 }
 
-fn remove(contexts: &mut Contexts, name: &str) -> Result<(), Failure> {
+/// Whether it was the selected one.
+fn remove(contexts: &mut Contexts, name: &str) -> Result<bool, Failure> {
     let name = contexts.named(name)?.0.to_owned();
     contexts.contexts.remove(&name);
+    let was_selected = contexts.selected.as_deref() == Some(&name);
     for kept in [&mut contexts.selected, &mut contexts.previous] {
         kept.take_if(|kept| *kept == name);
     }
-    Ok(())
+    Ok(was_selected)
 }
 
 impl Contexts {

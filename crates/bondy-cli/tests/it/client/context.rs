@@ -49,7 +49,8 @@ fn contexts_are_added_selected_listed_shown_edited_and_removed() {
     ]);
     let shown = "name        prod\nrealm       com.example.other\nserializer  cbor\nurl         wss://router.example.com/ws\n";
     assert_eq!(fine(&["context", "show"]), shown);
-    fine(&["context", "remove", "prod"]);
+    let ran = bondy(&folder, &["context", "remove", "prod"]).assert_code(0);
+    assert_eq!(ran.stderr, "no context is selected now\n");
     let ran = bondy(&folder, &["context", "show"]).assert_code(2);
     assert!(ran.stderr.contains("no context is selected"), "{}", ran.stderr);
 }

@@ -128,3 +128,14 @@ fn an_interrupted_registration_says_goodbye_and_ends_with_0() {
         assert!(ran.stderr.contains("no_such_procedure"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_command_does_not_inherit_the_secret() {
+    let shell = Shell::new();
+    let command = r#"echo "secret: $BONDY_SECRET.""#;
+    let mut register = shell.command(&["register", "com.example.tell", "--exec", command]);
+    register.env("BONDY_SECRET", "hush").env("BONDY_AUTHMETHOD", "anonymous");
+    let mut callee = crate::shell::Job::start(register);
+    callee.wait_for_message("registered");
+    assert_eq!(shell.run(&["call", "com.example.tell"]).assert_code(0).stdout, "secret: .\n");
+}
