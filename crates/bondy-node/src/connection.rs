@@ -4,13 +4,15 @@
 //! anybody who wants its owner to look. It reads into its worker's buffer, hands each message to the realm, and
 //! leaves the writing of everything that was touched to the worker's flusher.
 
+mod batch;
+
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bondy_router::broker::FanOut;
 use bondy_router::flush::{Flushed, Link};
@@ -27,6 +29,7 @@ use bondy_wamp::buffer::Buffer;
 use bondy_wamp::message;
 use bondy_wamp::serializer::ParseErrorKind;
 
+use self::batch::Batch;
 use crate::config::Ping;
 use crate::framer::{Framed, Framer};
 use crate::link::{Protocol, SocketLink};
@@ -36,13 +39,6 @@ use crate::worker::{READ_BYTES, with_worker};
 
 /// A message above this size is handled off the worker, so that it stalls nobody else there.
 const LARGE_MESSAGE_BYTES: usize = 1024 * 1024;
-
-/// A batch ends after this time, so that the others on the worker do not wait for one busy publisher.
-const BATCH_TIME_MAX: Duration = Duration::from_micros(100);
-
-/// After how many messages the clock is read. (It costs a tenth of a small message; a fan-out to thousands costs more
-/// than the whole time, and is followed by a look at once.)
-const BATCH_LOOK_EVERY: u64 = 8;
 
 /// A batch ends once it has touched so many subscribers: each of them costs a write.
 const TOUCHED_MAX: usize = 256;
@@ -296,10 +292,10 @@ impl Connection {
             let has_room = state.outbox.has_room();
             if has_room {
                 state.outbox.append_control(&frame, pool);
+                state.touch(&self.session, &mut worker.turn);
             }
             drop(state);
-            pool.give(frame);
-            worker.turn.touched.push(Arc::clone(&self.session));
+            worker.turn.pool.give(frame);
             has_room
         })
     }
@@ -433,15 +429,12 @@ impl Connection {
         let (mut messages, mut message_bytes) = (0, 0);
         let mut rest = bytes;
         self.wanted = 0;
-        // Most batches are one or a few messages: they read no clock.
-        let mut started: Option<Instant> = None;
+        let mut batch = Batch::default();
         let after = loop {
-            if messages > 0
-                && messages % BATCH_LOOK_EVERY == 0
-                && started.get_or_insert_with(Instant::now).elapsed() >= BATCH_TIME_MAX
-            {
+            if batch.is_out_of_time() {
                 break After::Yield;
             }
+            batch.count_frame();
             match self.framer.next(&mut rest) {
                 Ok(Framed::Message(message)) => {
                     messages += 1;

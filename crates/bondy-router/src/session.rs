@@ -402,6 +402,11 @@ impl SessionState {
     pub(crate) fn append(&mut self, session: &Arc<Session>, head: &Head, tail: Tail<'_>, turn: &mut Turn) {
         self.count_sent(head.len() + tail.len(), turn);
         self.outbox.append(head, tail, &mut turn.pool);
+        self.touch(session, turn);
+    }
+
+    /// Notes on the turn that the session wants to be flushed: once, until it is, however often it is touched.
+    pub fn touch(&mut self, session: &Arc<Session>, turn: &mut Turn) {
         let touch = Touch::Message(turn.worker);
         if self.touch != touch {
             self.touch = touch;

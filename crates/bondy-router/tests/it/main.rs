@@ -4,4 +4,5 @@
 mod crowd;
 mod harness;
 mod model;
+mod touched;
 mod transcript;

@@ -1,0 +1,86 @@
+//! What stands on the lists of sessions to be flushed, with several workers that do not flush at once.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use bondy_router::config::RealmConfig;
+use bondy_router::flush::Link;
+use bondy_router::realm::Realm;
+use bondy_router::session::{Session, SessionConfig, SessionIdentity};
+use bondy_router::turn::Turn;
+use bondy_wamp::feature::Features;
+use bondy_wamp::framing::Framing;
+use bondy_wamp::message;
+use bondy_wamp::outbox::{Budget, Outbox, OutboxLimits};
+use bondy_wamp::serializer::Serializer;
+use bondy_wamp::value::Value;
+
+/// A peer that takes every byte at once.
+#[derive(Debug)]
+struct Sink;
+
+impl Link for Sink {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    fn wake_owner(&self) {}
+
+    fn describe(&self) -> Value {
+        Value::Null
+    }
+
+    fn is_owner_only(&self) -> bool {
+        false
+    }
+}
+
+fn join(realm: &Realm, turn: &mut Turn) -> Arc<Session> {
+    let anonymous: Arc<str> = "anonymous".into();
+    let config = SessionConfig {
+        identity: SessionIdentity {
+            authid: Arc::clone(&anonymous),
+            authrole: Arc::clone(&anonymous),
+            authmethod: Arc::clone(&anonymous),
+            authprovider: anonymous,
+        },
+        features: Features::all(),
+        serializer: Serializer::Json,
+        trust_level: None,
+        is_strict: false,
+        deflate_bytes_max: 0,
+        closes_on_overflow: false,
+        outbox: Outbox::new(Framing::RawSocket, OutboxLimits::default(), Arc::new(Budget::new(1 << 30))),
+        link: Arc::new(Sink),
+    };
+    let session = realm.join(config, "touched", turn).expect("the realm takes everybody");
+    flush_touched(turn);
+    session
+}
+
+fn send(realm: &Realm, session: &Arc<Session>, json: &str, turn: &mut Turn) {
+    let message = message::parse(Serializer::Json, json.as_bytes()).expect("the test writes messages");
+    realm.handle(session, &message, turn);
+}
+
+fn flush_touched(turn: &mut Turn) {
+    for session in std::mem::take(&mut turn.touched) {
+        session.flush(&mut turn.pool);
+    }
+}
+
+#[test]
+fn a_session_that_is_touched_again_and_again_stands_on_the_list_once() {
+    let realm = Realm::new(RealmConfig { uri: "realm1".to_owned(), ..RealmConfig::default() });
+    let mut turn = Turn::new(0, 1);
+    let session = join(&realm, &mut turn);
+    for _ in 0..10_000 {
+        session.lock().touch(&session, &mut turn);
+    }
+    assert_eq!(turn.touched.len(), 1);
+    flush_touched(&mut turn);
+    session.lock().touch(&session, &mut turn);
+    assert_eq!(turn.touched.len(), 1, "whoever was flushed can be touched again");
+    send(&realm, &session, r#"[32, 1, {}, "com.a"]"#, &mut turn);
+    assert_eq!(turn.touched.len(), 1, "a reply needs no second entry");
+}
