@@ -243,9 +243,11 @@ impl Node {
 
 /// Writes everything that a turn off the workers has touched.
 fn flush_all(turn: &mut Turn) {
-    let touched: Vec<_> = turn.touched.drain(..).chain(turn.touched_by_events.drain(..)).collect();
-    for session in touched {
+    for session in turn.touched.drain(..) {
         session.flush(&mut turn.pool);
+    }
+    for session in turn.touched_by_events.drain(..) {
+        session.flush_events(&mut turn.pool);
     }
 }
 

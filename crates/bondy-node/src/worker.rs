@@ -21,7 +21,7 @@ use bondy_transport::websocket::deflate::{Deflater, deflate_message};
 use bondy_wamp::buffer::Buffer;
 use tokio::sync::Notify;
 
-use self::backlog::Backlog;
+use self::backlog::{Backlog, Due};
 use crate::link::SocketLink;
 use crate::listener::ListenerContext;
 use crate::node::Node;
@@ -236,8 +236,11 @@ impl Worker {
     fn flush_some(&mut self) -> bool {
         self.backlog.begin_pass(self.turn.now.monotonic_ns);
         for _ in 0..FLUSHES_PER_TURN_MAX {
-            let Some(session) = self.backlog.next() else { break };
-            session.flush(&mut self.turn.pool);
+            match self.backlog.next() {
+                Some(Due::Urgent(session)) => session.flush(&mut self.turn.pool),
+                Some(Due::Events(session)) => session.flush_events(&mut self.turn.pool),
+                None => break,
+            };
         }
         if self.backlog.is_empty() {
             self.publish_stats();

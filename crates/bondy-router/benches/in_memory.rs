@@ -81,8 +81,11 @@ fn join(realm: &Realm, serializer: Serializer, turn: &mut Turn) -> Arc<Session> 
 }
 
 fn flush(turn: &mut Turn) {
-    while let Some(session) = turn.touched.pop().or_else(|| turn.touched_by_events.pop()) {
+    while let Some(session) = turn.touched.pop() {
         session.flush(&mut turn.pool);
+    }
+    while let Some(session) = turn.touched_by_events.pop() {
+        session.flush_events(&mut turn.pool);
     }
 }
 

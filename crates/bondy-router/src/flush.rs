@@ -13,7 +13,8 @@ use bondy_wamp::outbox::{AfterWrite, Batch, SLICES_MAX};
 
 use bondy_wamp::value::Value;
 
-use crate::session::Session;
+use crate::session::{Session, SessionState};
+use crate::sync::Guard;
 
 /// How often one flush writes in a row before it leaves the rest to the owner.
 const WRITES_MAX: usize = 4;
@@ -45,10 +46,24 @@ pub enum Flushed {
 }
 
 impl Session {
-    /// Flushes as a worker that has appended: may leave the rest to the owner, whom it wakes.
+    /// Flushes as a worker that took the session from [`Turn::touched`](crate::turn::Turn::touched): may leave the
+    /// rest to the owner, whom it wakes.
     pub fn flush(&self, pool: &mut BufferPool) -> Flushed {
         let mut state = self.lock();
         state.forget_toucher();
+        self.flush_locked(state, pool)
+    }
+
+    /// The same as a worker that took the session from
+    /// [`Turn::touched_by_events`](crate::turn::Turn::touched_by_events). Whoever takes it from there must call this:
+    /// until then no event lists it again.
+    pub fn flush_events(&self, pool: &mut BufferPool) -> Flushed {
+        let mut state = self.lock();
+        state.forget_events();
+        self.flush_locked(state, pool)
+    }
+
+    fn flush_locked(&self, mut state: Guard<'_, SessionState>, pool: &mut BufferPool) -> Flushed {
         if self.link().is_owner_only() {
             let wakes = state.wants_owner_woken();
             drop(state);

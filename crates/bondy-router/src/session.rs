@@ -112,7 +112,10 @@ pub struct SessionState {
     pub outbox: Outbox,
     pub(crate) is_closed: bool,
     is_owner_woken: bool,
-    touch: Touch,
+    /// Who has last listed it in `touched`, until it was flushed from there.
+    touched_by: Option<u16>,
+    /// It stands on a list for events of some worker. Only who takes it from there clears this.
+    is_listed_for_events: bool,
     pub(crate) last_request: u64,
     pub(crate) calling: Option<Box<Calling>>,
     pub(crate) serving: Option<Box<Serving>>,
@@ -127,25 +130,6 @@ pub struct SessionState {
 struct Drops {
     events: u64,
     reported_ns: Option<u64>,
-}
-
-/// On whose list of sessions to be flushed a session stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touch {
-    Nobody,
-    /// This worker's list for events.
-    Event(u16),
-    /// This worker's list for all other messages, which is flushed first.
-    Message(u16),
-}
-
-impl Touch {
-    fn is_by(self, worker: u16) -> bool {
-        match self {
-            Touch::Nobody => false,
-            Touch::Event(by) | Touch::Message(by) => by == worker,
-        }
-    }
 }
 
 /// A session as caller: its pending calls.
@@ -272,7 +256,8 @@ impl Session {
                 outbox: config.outbox,
                 is_closed: false,
                 is_owner_woken: false,
-                touch: Touch::Nobody,
+                touched_by: None,
+                is_listed_for_events: false,
                 last_request: 0,
                 calling: None,
                 serving: None,
@@ -407,9 +392,7 @@ impl SessionState {
 
     /// Notes on the turn that the session wants to be flushed: once, until it is, however often it is touched.
     pub fn touch(&mut self, session: &Arc<Session>, turn: &mut Turn) {
-        let touch = Touch::Message(turn.worker);
-        if self.touch != touch {
-            self.touch = touch;
+        if self.touched_by.replace(turn.worker) != Some(turn.worker) {
             turn.touched.push(Arc::clone(session));
         }
     }
@@ -439,9 +422,11 @@ impl SessionState {
         self.touch_by_event(session, turn);
     }
 
+    /// One entry in all lists for events is enough: whoever takes it writes everything. So these lists are never
+    /// longer than there are sessions, however many workers publish and whatever is flushed in between.
     fn touch_by_event(&mut self, session: &Arc<Session>, turn: &mut Turn) {
-        if !self.touch.is_by(turn.worker) {
-            self.touch = Touch::Event(turn.worker);
+        if self.touched_by != Some(turn.worker) && !self.is_listed_for_events {
+            self.is_listed_for_events = true;
             turn.touched_by_events.push(Arc::clone(session));
         }
     }
@@ -491,7 +476,11 @@ impl SessionState {
     }
 
     pub(crate) fn forget_toucher(&mut self) {
-        self.touch = Touch::Nobody;
+        self.touched_by = None;
+    }
+
+    pub(crate) fn forget_events(&mut self) {
+        self.is_listed_for_events = false;
     }
 
     /// Should the owner be woken now? Once, until it looks.

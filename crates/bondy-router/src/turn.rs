@@ -34,9 +34,11 @@ pub struct Turn {
     pub now: Now,
     /// Which worker this is.
     pub worker: u16,
-    /// Sessions whose outboxes hold new bytes, to be flushed by this worker.
+    /// Sessions whose outboxes hold new bytes, to be flushed by this worker. Each stands here once, unless another
+    /// worker has listed it in between.
     pub touched: Vec<Arc<Session>>,
-    /// The same for sessions that got events only: to be flushed after the others.
+    /// The same for sessions that got events only: to be flushed after the others, with
+    /// [`flush_events`](Session::flush_events). Each stands once in the lists of all workers together.
     pub touched_by_events: Vec<Arc<Session>>,
     /// Timers to be armed by this worker.
     pub timers: Vec<Timer>,

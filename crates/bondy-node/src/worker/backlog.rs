@@ -30,6 +30,15 @@ pub(crate) struct Backlog<T> {
     has_more: bool,
 }
 
+/// A session to be flushed, and from which list it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due<T> {
+    /// With calls and replies.
+    Urgent(T),
+    /// With nothing but events.
+    Events(T),
+}
+
 impl<T> Default for Backlog<T> {
     fn default() -> Self {
         Self {
@@ -86,20 +95,21 @@ impl<T> Backlog<T> {
     }
 
     /// The next session of this pass.
-    pub(crate) fn next(&mut self) -> Option<T> {
+    pub(crate) fn next(&mut self) -> Option<Due<T>> {
         if let Some(urgent) = self.urgent.pop_front() {
-            return Some(urgent);
+            return Some(Due::Urgent(urgent));
         }
         self.due = self.due.checked_sub(1)?;
-        self.events.pop_front()
+        self.events.pop_front().map(Due::Events)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Due::{Events, Urgent};
     use super::*;
 
-    fn pass(backlog: &mut Backlog<u32>, now_ns: u64) -> Vec<u32> {
+    fn pass(backlog: &mut Backlog<u32>, now_ns: u64) -> Vec<Due<u32>> {
         backlog.begin_pass(now_ns);
         std::iter::from_fn(|| backlog.next()).collect()
     }
@@ -109,7 +119,7 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.add([].into_iter(), [1, 2].into_iter(), 0);
         backlog.add([3].into_iter(), [4].into_iter(), 0);
-        assert_eq!(pass(&mut backlog, 0), [3, 1, 2, 4]);
+        assert_eq!(pass(&mut backlog, 0), [Urgent(3), Events(1), Events(2), Events(4)]);
         assert!(backlog.is_empty());
     }
 
@@ -118,9 +128,9 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.add([3].into_iter(), [1].into_iter(), 0);
         backlog.expect_more(100);
-        assert_eq!(pass(&mut backlog, 0), [3]);
+        assert_eq!(pass(&mut backlog, 0), [Urgent(3)]);
         assert!(!backlog.is_empty());
-        assert_eq!(pass(&mut backlog, 0), [1]);
+        assert_eq!(pass(&mut backlog, 0), [Events(1)]);
     }
 
     #[test]
@@ -129,7 +139,7 @@ mod tests {
             let mut backlog = Backlog::default();
             backlog.add([].into_iter(), [1].into_iter(), 0);
             backlog.expect_more(bytes);
-            assert_eq!(pass(&mut backlog, now_ns), [1]);
+            assert_eq!(pass(&mut backlog, now_ns), [Events(1)]);
         }
     }
 
@@ -138,12 +148,12 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.add([].into_iter(), [1, 2].into_iter(), 0);
         backlog.begin_pass(0);
-        assert_eq!(backlog.next(), Some(1));
+        assert_eq!(backlog.next(), Some(Events(1)));
         backlog.add([].into_iter(), [1].into_iter(), 0);
         backlog.expect_more(1);
-        assert_eq!(pass(&mut backlog, 0), [2]);
+        assert_eq!(pass(&mut backlog, 0), [Events(2)]);
         backlog.expect_more(1);
-        assert_eq!(pass(&mut backlog, 0), [] as [u32; 0]);
-        assert_eq!(pass(&mut backlog, 0), [1]);
+        assert_eq!(pass(&mut backlog, 0), []);
+        assert_eq!(pass(&mut backlog, 0), [Events(1)]);
     }
 }

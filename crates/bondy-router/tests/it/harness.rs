@@ -376,8 +376,13 @@ impl World {
             if touched.is_empty() && by_events.is_empty() && woken.is_empty() {
                 break;
             }
-            for session in touched.iter().chain(&by_events) {
+            for session in &touched {
                 session.flush(&mut self.turn.pool);
+            }
+            for session in &by_events {
+                session.flush_events(&mut self.turn.pool);
+            }
+            for session in touched.iter().chain(&by_events) {
                 self.stirred.extend(self.places.get(&session.id()));
             }
             for index in woken {

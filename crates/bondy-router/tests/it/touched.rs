@@ -84,3 +84,33 @@ fn a_session_that_is_touched_again_and_again_stands_on_the_list_once() {
     send(&realm, &session, r#"[32, 1, {}, "com.a"]"#, &mut turn);
     assert_eq!(turn.touched.len(), 1, "a reply needs no second entry");
 }
+
+#[test]
+fn a_session_stands_on_the_lists_for_events_once_whoever_publishes_and_whoever_flushes() {
+    let realm = Realm::new(RealmConfig { uri: "realm1".to_owned(), ..RealmConfig::default() });
+    let mut turns = [Turn::new(0, 1), Turn::new(1, 2)];
+    let publishers = turns.each_mut().map(|turn| join(&realm, turn));
+    let subscriber = join(&realm, &mut turns[0]);
+    send(&realm, &subscriber, r#"[32, 1, {}, "com.a"]"#, &mut turns[0]);
+    flush_touched(&mut turns[0]);
+    let listed = |turns: &[Turn]| turns.iter().map(|turn| turn.touched_by_events.len()).sum::<usize>();
+
+    for _ in 0..100 {
+        for (publisher, turn) in publishers.iter().zip(&mut turns) {
+            send(&realm, publisher, r#"[16, 1, {}, "com.a"]"#, turn);
+            // A reply comes between, and is flushed first.
+            subscriber.lock().touch(&subscriber, turn);
+            flush_touched(turn);
+        }
+    }
+    assert_eq!(listed(&turns), 1);
+
+    for turn in &mut turns {
+        for session in std::mem::take(&mut turn.touched_by_events) {
+            session.flush_events(&mut turn.pool);
+        }
+    }
+    assert_eq!(subscriber.lock().outbox.pending_bytes(), 0);
+    send(&realm, &publishers[1], r#"[16, 1, {}, "com.a"]"#, &mut turns[1]);
+    assert_eq!(listed(&turns), 1, "whoever was flushed is listed again");
+}

@@ -111,7 +111,7 @@ fn publish(realm: &Realm, link: Arc<Socket>, publisher: usize, events: u64) {
         message::publish(realm, &session, (publisher, number), false, &mut turn);
         turn.touched.clear();
         for subscriber in std::mem::take(&mut turn.touched_by_events) {
-            subscriber.flush(&mut turn.pool);
+            subscriber.flush_events(&mut turn.pool);
         }
     }
 }

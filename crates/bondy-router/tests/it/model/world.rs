@@ -234,8 +234,13 @@ impl World {
     fn collect(&mut self) -> Result<Outputs, String> {
         let touched = std::mem::take(&mut self.turn.touched);
         let by_events = std::mem::take(&mut self.turn.touched_by_events);
-        for session in touched.iter().chain(&by_events) {
+        for session in &touched {
             if session.flush(&mut self.turn.pool) == Flushed::Blocked {
+                self.resume_unless_stalled(session)?;
+            }
+        }
+        for session in &by_events {
+            if session.flush_events(&mut self.turn.pool) == Flushed::Blocked {
                 self.resume_unless_stalled(session)?;
             }
         }
