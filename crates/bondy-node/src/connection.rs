@@ -403,19 +403,24 @@ impl Connection {
     /// Handles the messages in `buffer`, of which the first `filled` bytes count. `may_have_more`: the socket probably
     /// holds more.
     fn handle_batch(&mut self, mut buffer: Buffer, filled: usize, may_have_more: bool) -> After {
-        with_worker(|worker| worker.begin());
-        let (consumed, after) = self.handle_frames(&mut buffer[..filled]);
+        let mut batch = with_worker(|worker| {
+            worker.begin();
+            Batch::begin(worker.turn.stats.events())
+        });
+        let (consumed, after) = self.handle_frames(&mut buffer[..filled], &mut batch);
         if consumed < filled {
             self.unread = buffer[consumed..filled].to_vec();
         }
         with_worker(|worker| {
             worker.give_read_buffer(buffer);
             self.begin_pause(std::mem::take(&mut worker.turn.congested));
-            let has_published = !worker.turn.touched_by_events.is_empty();
-            if has_published && consumed < filled && matches!(after, After::Yield) {
-                worker.expect_more(consumed);
-            }
+            let has_more = consumed < filled || self.framer.has_pending();
+            let waits = has_more && matches!(after, After::Yield);
+            let has_published = batch.has_published(worker.turn.stats.events());
             worker.end();
+            if waits && has_published {
+                worker.expect_more(batch.message_bytes);
+            }
         });
         match after {
             After::Wait if may_have_more => After::Yield,
@@ -424,12 +429,10 @@ impl Connection {
     }
 
     /// Returns how many bytes were taken.
-    fn handle_frames(&mut self, bytes: &mut [u8]) -> (usize, After) {
+    fn handle_frames(&mut self, bytes: &mut [u8], batch: &mut Batch) -> (usize, After) {
         let all = bytes.len();
-        let (mut messages, mut message_bytes) = (0, 0);
         let mut rest = bytes;
         self.wanted = 0;
-        let mut batch = Batch::default();
         let after = loop {
             if batch.is_out_of_time() {
                 break After::Yield;
@@ -437,8 +440,7 @@ impl Connection {
             batch.count_frame();
             match self.framer.next(&mut rest) {
                 Ok(Framed::Message(message)) => {
-                    messages += 1;
-                    message_bytes += message.len() as u64;
+                    batch.count_message(message.len());
                     if message.len() > LARGE_MESSAGE_BYTES {
                         break After::Large(message.into());
                     }
@@ -472,7 +474,7 @@ impl Connection {
             }
         };
         let consumed = all - rest.len();
-        self.count(messages, message_bytes);
+        self.count(batch.messages, batch.message_bytes);
         (consumed, after)
     }
 

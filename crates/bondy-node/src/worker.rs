@@ -143,8 +143,8 @@ impl Worker {
         self.turn.congested.clear();
     }
 
-    /// The batch that is about to end has handled so many bytes, and its connection has more that was read.
-    pub(crate) fn expect_more(&mut self, bytes: usize) {
+    /// The batch that has just ended has published so many bytes, and its connection has more that was read.
+    pub(crate) fn expect_more(&mut self, bytes: u64) {
         self.backlog.expect_more(bytes);
     }
 

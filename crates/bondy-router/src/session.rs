@@ -13,7 +13,7 @@ use bondy_wamp::framing::Framing;
 use bondy_wamp::id::{RequestId, SessionId};
 use bondy_wamp::message::{self, Head, Identity, MessageType};
 use bondy_wamp::mutation::mutated;
-use bondy_wamp::outbox::{Outbox, Tail};
+use bondy_wamp::outbox::{Outbox, Tail, Writer};
 use bondy_wamp::payload::StoredPayload;
 use bondy_wamp::serializer::{Encoder, Serializer};
 use bondy_wamp::value::Value;
@@ -425,10 +425,19 @@ impl SessionState {
     /// One entry in all lists for events is enough: whoever takes it writes everything. So these lists are never
     /// longer than there are sessions, however many workers publish and whatever is flushed in between.
     fn touch_by_event(&mut self, session: &Arc<Session>, turn: &mut Turn) {
-        if self.touched_by != Some(turn.worker) && !self.is_listed_for_events {
+        if self.touched_by.is_none() && self.is_filling() {
+            self.touch(session, turn);
+        } else if self.touched_by != Some(turn.worker) && !self.is_listed_for_events {
             self.is_listed_for_events = true;
             turn.touched_by_events.push(Arc::clone(session));
         }
+    }
+
+    /// Does so much wait that waiting on for more events might cost some? Where the peer is known to take nothing at
+    /// present, an early flush would be of no use.
+    fn is_filling(&self) -> bool {
+        let soft_bytes = self.outbox.limits().soft_bytes as usize;
+        self.outbox.pending_bytes() > soft_bytes / 4 && self.outbox.writer() == Writer::Idle
     }
 
     #[inline]

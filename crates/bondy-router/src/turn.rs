@@ -37,7 +37,7 @@ pub struct Turn {
     /// Sessions whose outboxes hold new bytes, to be flushed by this worker. Each stands here once, unless another
     /// worker has listed it in between.
     pub touched: Vec<Arc<Session>>,
-    /// The same for sessions that got events only: to be flushed after the others, with
+    /// The same for sessions that got events only, and not many: to be flushed after the others, with
     /// [`flush_events`](Session::flush_events). Each stands once in the lists of all workers together.
     pub touched_by_events: Vec<Arc<Session>>,
     /// Timers to be armed by this worker.
@@ -172,6 +172,16 @@ impl EncodedTail {
 
     pub(crate) fn len(&self) -> usize {
         self.as_tail().len()
+    }
+}
+
+impl Stats {
+    /// EVENT messages that were delivered or dropped: each has cost the time of one subscriber.
+    pub fn events(&self) -> u64 {
+        self.events_delivered
+            + self.events_dropped_outbox
+            + self.events_dropped_size
+            + self.events_dropped_serializer
     }
 }
 

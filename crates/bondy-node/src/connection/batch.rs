@@ -14,12 +14,35 @@ const LOOK_EVERY: u64 = 8;
 /// One batch, while it is handled.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
+    /// Messages handled.
+    pub(super) messages: u64,
+    /// Bytes of these messages, as they are routed: not compressed.
+    pub(super) message_bytes: u64,
     frames: u64,
+    /// How many events the worker had counted when the batch began.
+    events_before: u64,
     /// When the clock was first read. Most batches are one or a few frames: they read none.
     started: Option<Instant>,
 }
 
 impl Batch {
+    /// Begins where the worker has counted so many events.
+    pub(super) fn begin(events: u64) -> Self {
+        Self { events_before: events, ..Self::default() }
+    }
+
+    /// Counts a message, besides its frame.
+    pub(super) fn count_message(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.message_bytes += bytes as u64;
+    }
+
+    /// Has it caused events? `events`: how many the worker has counted by now. (Whom a batch has touched first does
+    /// not tell: while a round of events waits, all its subscribers are listed already.)
+    pub(super) fn has_published(&self, events: u64) -> bool {
+        events > self.events_before
+    }
+
     /// Counts a frame that is handled next, of whatever kind.
     pub(super) fn count_frame(&mut self) {
         self.frames += 1;
@@ -36,6 +59,13 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_has_published_if_events_were_counted_since_it_began() {
+        let batch = Batch::begin(7);
+        assert!(!batch.has_published(7));
+        assert!(batch.has_published(8));
+    }
 
     #[test]
     fn every_eighth_frame_of_whatever_kind_is_followed_by_a_look_at_the_clock() {

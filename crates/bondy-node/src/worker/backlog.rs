@@ -11,9 +11,10 @@ use std::collections::VecDeque;
 /// subscribers takes.
 const WAIT_MAX_NS: u64 = 5_000_000;
 
-/// What publishers may add to a round that waits, in bytes that were read: a quarter of an outbox's soft limit, so that
-/// waiting drops no events.
-const WAIT_BYTES_MAX: usize = 64 * 1024;
+/// For how much a round of events waits, in bytes of messages that were published, the first batch included: a quarter
+/// of an outbox's default soft limit. (What those messages become in one outbox may be more, and limits may be lower:
+/// a session whose outbox is past a quarter of its own soft limit comes with calls and replies, and does not wait.)
+const WAIT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Sessions that wait to be flushed.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub(crate) struct Backlog<T> {
     due: usize,
     /// When the present round began, or, between two rounds, when the next one began to wait.
     since_ns: u64,
-    /// What was read since then by publishers that had more.
-    waited_bytes: usize,
+    /// What was published since then by connections that had more.
+    waited_bytes: u64,
     /// A publisher has had more since the last pass.
     has_more: bool,
 }
@@ -73,8 +74,8 @@ impl<T> Backlog<T> {
         self.events.extend(events);
     }
 
-    /// A batch of so many bytes has ended, and its connection has more that was read.
-    pub(crate) fn expect_more(&mut self, bytes: usize) {
+    /// The batch that was added last has published so many bytes, and its connection has more that was read.
+    pub(crate) fn expect_more(&mut self, bytes: u64) {
         self.has_more = true;
         self.waited_bytes += bytes;
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bondy_router::config::RealmConfig;
 use bondy_router::flush::Link;
@@ -15,12 +16,17 @@ use bondy_wamp::outbox::{Budget, Outbox, OutboxLimits};
 use bondy_wamp::serializer::Serializer;
 use bondy_wamp::value::Value;
 
-/// A peer that takes every byte at once.
-#[derive(Debug)]
-struct Sink;
+/// A peer that takes every byte at once, or nothing any more.
+#[derive(Debug, Default)]
+struct Sink {
+    is_stalled: AtomicBool,
+}
 
 impl Link for Sink {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.is_stalled.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         Ok(slices.iter().map(|slice| slice.len()).sum())
     }
 
@@ -36,6 +42,10 @@ impl Link for Sink {
 }
 
 fn join(realm: &Realm, turn: &mut Turn) -> Arc<Session> {
+    join_over(Arc::default(), OutboxLimits::default(), realm, turn)
+}
+
+fn join_over(link: Arc<Sink>, limits: OutboxLimits, realm: &Realm, turn: &mut Turn) -> Arc<Session> {
     let anonymous: Arc<str> = "anonymous".into();
     let config = SessionConfig {
         identity: SessionIdentity {
@@ -50,8 +60,8 @@ fn join(realm: &Realm, turn: &mut Turn) -> Arc<Session> {
         is_strict: false,
         deflate_bytes_max: 0,
         closes_on_overflow: false,
-        outbox: Outbox::new(Framing::RawSocket, OutboxLimits::default(), Arc::new(Budget::new(1 << 30))),
-        link: Arc::new(Sink),
+        outbox: Outbox::new(Framing::RawSocket, limits, Arc::new(Budget::new(1 << 30))),
+        link,
     };
     let session = realm.join(config, "touched", turn).expect("the realm takes everybody");
     flush_touched(turn);
@@ -113,4 +123,34 @@ fn a_session_stands_on_the_lists_for_events_once_whoever_publishes_and_whoever_f
     assert_eq!(subscriber.lock().outbox.pending_bytes(), 0);
     send(&realm, &publishers[1], r#"[16, 1, {}, "com.a"]"#, &mut turns[1]);
     assert_eq!(listed(&turns), 1, "whoever was flushed is listed again");
+}
+
+#[test]
+fn a_subscriber_with_a_quarter_of_its_soft_limit_waiting_is_flushed_with_calls_and_replies() {
+    let realm = Realm::new(RealmConfig { uri: "realm1".to_owned(), ..RealmConfig::default() });
+    let mut turn = Turn::new(0, 1);
+    let publisher = join(&realm, &mut turn);
+    let sink = Arc::new(Sink::default());
+    let limits = OutboxLimits { soft_bytes: 4096, ..OutboxLimits::default() };
+    let subscriber = join_over(Arc::clone(&sink), limits, &realm, &mut turn);
+    send(&realm, &subscriber, r#"[32, 1, {}, "com.a"]"#, &mut turn);
+    flush_touched(&mut turn);
+    let publish = format!(r#"[16, 1, {{}}, "com.a", ["{}"]]"#, "x".repeat(500));
+
+    send(&realm, &publisher, &publish, &mut turn);
+    assert!(turn.touched.is_empty(), "the first event may wait for more");
+    for _ in 0..3 {
+        send(&realm, &publisher, &publish, &mut turn);
+    }
+    assert_eq!(turn.touched.len(), 1);
+    flush_touched(&mut turn);
+    assert_eq!(subscriber.lock().outbox.pending_bytes(), 0);
+
+    sink.is_stalled.store(true, Ordering::Relaxed);
+    send(&realm, &publisher, &publish, &mut turn);
+    subscriber.flush_events(&mut turn.pool);
+    for _ in 0..5 {
+        send(&realm, &publisher, &publish, &mut turn);
+    }
+    assert!(turn.touched.is_empty(), "to flush a peer that does not read would only delay the others");
 }
