@@ -40,9 +40,6 @@ use crate::worker::{READ_BYTES, with_worker};
 /// A message above this size is handled off the worker, so that it stalls nobody else there.
 const LARGE_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// A batch ends once it has touched so many subscribers: each of them costs a write.
-const TOUCHED_MAX: usize = 256;
-
 /// How long the peer may take to read what is left after its session has ended.
 pub(crate) const LINGER_MAX: Duration = Duration::from_secs(5);
 
@@ -449,7 +446,7 @@ impl Connection {
                         handle_message(&self.realm, &self.session, &message, is_text, &mut worker.turn)
                     }) {
                         Ok(Flow::Done)
-                            if with_worker(|worker| worker.turn.touched_by_events.len() > TOUCHED_MAX) =>
+                            if batch.has_many_events(with_worker(|worker| worker.turn.stats.events())) =>
                         {
                             break After::Yield;
                         }

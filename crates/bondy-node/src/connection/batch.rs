@@ -11,6 +11,10 @@ const TIME_MAX: Duration = Duration::from_micros(100);
 /// than the whole time, and is followed by a look at once.)
 const LOOK_EVERY: u64 = 8;
 
+/// A batch ends after a message with which it has caused more events than this: each of them costs about 70 ns, also
+/// one that is dropped, and at some time a part of a write.
+const EVENTS_MAX: u64 = 256;
+
 /// One batch, while it is handled.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -19,7 +23,7 @@ pub(super) struct Batch {
     /// Bytes of these messages, as they are routed: not compressed.
     pub(super) message_bytes: u64,
     frames: u64,
-    /// How many events the worker had counted when the batch began.
+    /// How many events the worker had counted when the batch began. It publishes its counters between batches only.
     events_before: u64,
     /// When the clock was first read. Most batches are one or a few frames: they read none.
     started: Option<Instant>,
@@ -41,6 +45,11 @@ impl Batch {
     /// not tell: while a round of events waits, all its subscribers are listed already.)
     pub(super) fn has_published(&self, events: u64) -> bool {
         events > self.events_before
+    }
+
+    /// Has it caused so many events that it has to end?
+    pub(super) fn has_many_events(&self, events: u64) -> bool {
+        events - self.events_before > EVENTS_MAX
     }
 
     /// Counts a frame that is handled next, of whatever kind.
@@ -65,6 +74,13 @@ mod tests {
         let batch = Batch::begin(7);
         assert!(!batch.has_published(7));
         assert!(batch.has_published(8));
+    }
+
+    #[test]
+    fn a_batch_ends_by_the_events_that_it_has_caused() {
+        let batch = Batch::begin(7);
+        assert!(!batch.has_many_events(7 + EVENTS_MAX));
+        assert!(batch.has_many_events(8 + EVENTS_MAX));
     }
 
     #[test]
