@@ -1,7 +1,7 @@
 //! What waits to be flushed by one worker, and when it is due.
 //!
-//! Sessions with calls and replies are always due, before all others. Sessions that have nothing but events are written
-//! in rounds, each of which is everything that waited when it began. While a publisher has more that was read and not
+//! Sessions with calls and replies are always due, before all others but for a share. Sessions that have nothing but
+//! events are written in rounds, each of which is everything that waited when it began. While a publisher has more that was read and not
 //! handled, the next round waits a little: so the subscribers of a burst get many events with one write, where each
 //! write costs as much as some thirty events. How long it waits is bounded, in time and in bytes.
 
@@ -16,6 +16,10 @@ const WAIT_MAX_NS: u64 = 5_000_000;
 /// a session whose outbox is past a quarter of its own soft limit comes with calls and replies, and does not wait.)
 const WAIT_BYTES_MAX: u64 = 64 * 1024;
 
+/// After so many sessions with calls and replies comes one of a round that is due: where calls never stop, events still
+/// get a quarter of the writes.
+const URGENT_IN_ROW_MAX: u8 = 3;
+
 /// Sessions that wait to be flushed.
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
@@ -29,6 +33,8 @@ pub(crate) struct Backlog<T> {
     waited_bytes: u64,
     /// A publisher has had more since the last pass.
     has_more: bool,
+    /// How many of `urgent` were taken in a row while a round was due.
+    urgent_in_row: u8,
 }
 
 /// A session to be flushed, and from which list it was taken.
@@ -49,6 +55,7 @@ impl<T> Default for Backlog<T> {
             since_ns: 0,
             waited_bytes: 0,
             has_more: false,
+            urgent_in_row: 0,
         }
     }
 }
@@ -97,9 +104,12 @@ impl<T> Backlog<T> {
 
     /// The next session of this pass.
     pub(crate) fn next(&mut self) -> Option<Due<T>> {
-        if let Some(urgent) = self.urgent.pop_front() {
+        let is_turn_of_events = self.due > 0 && self.urgent_in_row == URGENT_IN_ROW_MAX;
+        if !is_turn_of_events && let Some(urgent) = self.urgent.pop_front() {
+            self.urgent_in_row = if self.due > 0 { self.urgent_in_row + 1 } else { 0 };
             return Some(Due::Urgent(urgent));
         }
+        self.urgent_in_row = 0;
         self.due = self.due.checked_sub(1)?;
         self.events.pop_front().map(Due::Events)
     }
@@ -122,6 +132,20 @@ mod tests {
         backlog.add([3].into_iter(), [4].into_iter(), 0);
         assert_eq!(pass(&mut backlog, 0), [Urgent(3), Events(1), Events(2), Events(4)]);
         assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn events_get_their_share_while_calls_never_stop() {
+        let mut backlog = Backlog::default();
+        backlog.add([].into_iter(), [1, 2].into_iter(), 0);
+        let mut taken = Vec::new();
+        for _ in 0..4 {
+            backlog.add(std::iter::repeat_n(3, 100), [].into_iter(), 0);
+            backlog.begin_pass(0);
+            taken.extend(std::iter::from_fn(|| backlog.next()).take(2));
+        }
+        let urgent = Urgent(3);
+        assert_eq!(taken, [urgent, urgent, urgent, Events(1), urgent, urgent, urgent, Events(2)]);
     }
 
     #[test]
