@@ -232,7 +232,7 @@ impl Worker {
         }
     }
 
-    /// Writes some of the sessions that wait for it, calls and replies before events; true if more wait.
+    /// Writes some of the sessions that wait for it, mostly calls and replies before events; true if more wait.
     fn flush_some(&mut self) -> bool {
         self.backlog.begin_pass(self.turn.now.monotonic_ns);
         for _ in 0..FLUSHES_PER_TURN_MAX {
@@ -242,14 +242,11 @@ impl Worker {
                 None => break,
             };
         }
-        if self.backlog.is_empty() {
-            self.publish_stats();
-            return false;
-        }
-        true
+        self.publish_stats();
+        !self.backlog.is_empty()
     }
 
-    /// Lets others see what was counted: whenever nothing is left to be flushed.
+    /// Lets others see what was counted: after each pass of the flusher, and after a batch that left it nothing to do.
     fn publish_stats(&mut self) {
         let stats = std::mem::take(&mut self.turn.stats);
         self.shared.add_stats(&stats);
