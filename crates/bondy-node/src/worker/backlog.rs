@@ -16,6 +16,10 @@ const WAIT_MAX_NS: u64 = 5_000_000;
 /// a session whose outbox is past a quarter of its own soft limit comes with calls and replies, and does not wait.)
 const WAIT_BYTES_MAX: u64 = 64 * 1024;
 
+/// Within how many passes a publisher that has more comes with its next batch. Tasks that yield are taken up again in
+/// reverse order, so between two of its batches there is often no pass, and then there are two.
+const EXPECTED_PASSES: u8 = 2;
+
 /// After so many sessions with calls and replies comes one of a round that is due: where calls never stop, events still
 /// get a quarter of the writes.
 const URGENT_IN_ROW_MAX: u8 = 3;
@@ -27,12 +31,13 @@ pub(crate) struct Backlog<T> {
     events: VecDeque<T>,
     /// How many of `events` belong to the present round.
     due: usize,
-    /// When the present round began, or, between two rounds, when the next one began to wait.
+    /// The last pass that could go on with a round, after which the next one began to wait: a long round is itself no
+    /// part of that wait, or none would ever follow one.
     since_ns: u64,
-    /// What was published since then by connections that had more.
+    /// What was published since the last round began, by connections that had more.
     waited_bytes: u64,
-    /// A publisher has had more since the last pass.
-    has_more: bool,
+    /// In how many passes to come a publisher's next batch is still expected.
+    expected_passes: u8,
     /// How many of `urgent` were taken in a row while a round was due.
     urgent_in_row: u8,
 }
@@ -54,7 +59,7 @@ impl<T> Default for Backlog<T> {
             due: 0,
             since_ns: 0,
             waited_bytes: 0,
-            has_more: false,
+            expected_passes: 0,
             urgent_in_row: 0,
         }
     }
@@ -83,14 +88,16 @@ impl<T> Backlog<T> {
 
     /// The batch that was added last has published so many bytes, and its connection has more that was read.
     pub(crate) fn expect_more(&mut self, bytes: u64) {
-        self.has_more = true;
+        self.expected_passes = EXPECTED_PASSES;
         self.waited_bytes += bytes;
     }
 
     /// Begins a pass of the flusher: is a round of events due?
     pub(crate) fn begin_pass(&mut self, now_ns: u64) {
-        let has_more = std::mem::take(&mut self.has_more);
+        let has_more = self.expected_passes > 0;
+        self.expected_passes = self.expected_passes.saturating_sub(1);
         if self.due > 0 || self.events.is_empty() {
+            self.since_ns = now_ns;
             return;
         }
         let may_wait =
@@ -154,6 +161,7 @@ mod tests {
         backlog.add([3].into_iter(), [1].into_iter(), 0);
         backlog.expect_more(100);
         assert_eq!(pass(&mut backlog, 0), [Urgent(3)]);
+        assert_eq!(pass(&mut backlog, 0), [], "its next batch may come after the second pass");
         assert!(!backlog.is_empty());
         assert_eq!(pass(&mut backlog, 0), [Events(1)]);
     }
@@ -169,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn a_round_waits_also_after_one_that_took_long() {
+        let mut backlog = Backlog::default();
+        backlog.add([].into_iter(), [1, 2].into_iter(), 0);
+        backlog.begin_pass(0);
+        assert_eq!(backlog.next(), Some(Events(1)));
+        backlog.add([].into_iter(), [1].into_iter(), 0);
+        backlog.expect_more(1);
+        assert_eq!(pass(&mut backlog, WAIT_MAX_NS), [Events(2)]);
+        for (now_ns, due) in [(WAIT_MAX_NS + 1, vec![]), (2 * WAIT_MAX_NS, vec![Events(1)])] {
+            backlog.expect_more(1);
+            assert_eq!(pass(&mut backlog, now_ns), due);
+        }
+    }
+
+    #[test]
     fn a_round_is_what_waited_when_it_began() {
         let mut backlog = Backlog::default();
         backlog.add([].into_iter(), [1, 2].into_iter(), 0);
@@ -178,6 +201,7 @@ mod tests {
         backlog.expect_more(1);
         assert_eq!(pass(&mut backlog, 0), [Events(2)]);
         backlog.expect_more(1);
+        assert_eq!(pass(&mut backlog, 0), []);
         assert_eq!(pass(&mut backlog, 0), []);
         assert_eq!(pass(&mut backlog, 0), [Events(1)]);
     }
